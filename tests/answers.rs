@@ -132,10 +132,10 @@ fn room_for_keys_is_a_figure_of_bytes() {
         quiet(&clock()).limits(limits).build().map(|manager| manager.stats().keys_max)
     };
     let (little, much) = (room(1 << 20).expect("legal"), room(1 << 30).expect("legal"));
-    // A key takes 120 bytes at most, as the documentation says.
-    assert!((8_738..10_000).contains(&little), "{little}");
+    // A key takes 70 bytes at most, as the documentation says.
+    assert!((14_979..16_000).contains(&little), "{little}");
     assert!(much.abs_diff(little * 1_024) < 1_024, "{much}");
-    assert!(room(100).is_err(), "room for no key");
+    assert!(room(60).is_err(), "room for no key");
 }
 
 // Stored answers.

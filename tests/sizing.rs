@@ -85,7 +85,7 @@ fn pair(manager: &InventoryManager, number: u32) {
 
 #[test]
 fn the_constants_are_what_an_engine_writes() {
-    const PAIRS: u32 = 12_000;
+    const PAIRS: u32 = 16_000;
     let disk = SimulatedDisk::new();
     let journal = JournalOptions::storage(disk.clone()).segment_bytes(1 << 20);
     let manager = builder(journal).without_threads().build().expect("legal settings");

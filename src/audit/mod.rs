@@ -6,6 +6,7 @@ pub(crate) mod gate;
 mod patience;
 pub(crate) mod queue;
 mod ring;
+pub(crate) mod short_record;
 pub(crate) mod wake_signal;
 
 pub(crate) mod durable_sink;
@@ -16,6 +17,7 @@ pub(crate) mod memory;
 mod packed;
 pub(crate) mod pairs;
 pub(crate) mod pool;
+mod queue_item;
 pub(crate) mod record;
 pub(crate) mod record_builder;
 pub(crate) mod recorder;

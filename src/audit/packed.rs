@@ -33,6 +33,9 @@ mod about {
     pub(super) const MASK: u8 = 3 << 6;
 }
 
+/// Bits of an id's first half below the moment.
+const ID_REST: u32 = u16::BITS;
+
 /// Appends a record. `base` is any moment near its own, the same when it is unpacked.
 pub(super) fn pack<'p>(
     out: &mut Vec<u8>,
@@ -55,7 +58,7 @@ pub(super) fn pack<'p>(
     );
     put_difference(out, header.at.as_millis(), base.as_millis());
     if let Some(id) = header.reservation {
-        put_id(out, id);
+        put_id(out, id, header.at);
     }
     if let Some(owner) = header.owner {
         out.extend_from_slice(&owner.0);
@@ -64,7 +67,7 @@ pub(super) fn pack<'p>(
         put_difference(out, expiry.as_millis(), header.at.as_millis());
     }
     if let Some(id) = header.retaken_from {
-        put_id(out, id);
+        put_id(out, id, header.at);
     }
     if let Some(key) = key {
         out.extend_from_slice(&key.to_bytes());
@@ -78,8 +81,12 @@ pub(super) fn pack<'p>(
     }
 }
 
-fn put_id(out: &mut Vec<u8>, id: ReservationId) {
-    out.extend(id.to_halves().iter().flat_map(|half| half.to_le_bytes()));
+/// Appends an id: the moment in it, counted from that of the record, then the rest.
+fn put_id(out: &mut Vec<u8>, id: ReservationId, at: Timestamp) {
+    let [high, low] = id.to_halves();
+    put_difference(out, high >> ID_REST, at.as_millis());
+    out.extend_from_slice(&(high as u16).to_le_bytes());
+    out.extend_from_slice(&low.to_le_bytes());
 }
 
 fn put_line(out: &mut Vec<u8>, line: &EntryLine, others: bool) {
@@ -117,7 +124,7 @@ impl Unpacked {
         let at = moment(bytes, base)?;
         self.header = Header { at, ..Header::default() };
         if has(has::RESERVATION) {
-            self.header.reservation = Some(id(bytes)?);
+            self.header.reservation = Some(id(bytes, at)?);
         }
         if has(has::OWNER) {
             self.header.owner = Some(Owner(bytes.array()?));
@@ -126,7 +133,7 @@ impl Unpacked {
             self.header.expires_at = Some(moment(bytes, at)?);
         }
         if has(has::RETAKEN_FROM) {
-            self.header.retaken_from = Some(id(bytes)?);
+            self.header.retaken_from = Some(id(bytes, at)?);
         }
         self.key = if has(has::KEY) { Some(KeyHash::from_bytes(bytes.array()?)) } else { None };
         self.lines.clear();
@@ -172,8 +179,9 @@ fn moment(bytes: &mut Cursor<'_>, base: Timestamp) -> Option<Timestamp> {
     bytes.difference(base.as_millis()).map(Timestamp::from_millis)
 }
 
-fn id(bytes: &mut Cursor<'_>) -> Option<ReservationId> {
-    Some(ReservationId::from_halves([bytes.u64()?, bytes.u64()?]))
+fn id(bytes: &mut Cursor<'_>, at: Timestamp) -> Option<ReservationId> {
+    let high = bytes.difference(at.as_millis())? << ID_REST | u64::from(bytes.u16()?);
+    Some(ReservationId::from_halves([high, bytes.u64()?]))
 }
 
 fn line(bytes: &mut Cursor<'_>, others: bool) -> Option<EntryLine> {

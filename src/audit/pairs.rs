@@ -8,7 +8,7 @@ use crate::base::bytes::{Cursor, put_varint};
 pub(crate) type Metadata = Arc<[(String, String)]>;
 
 /// So many pairs lie inline; nearly no call has more.
-const FEW: usize = 4;
+pub(super) const FEW: usize = 4;
 
 /// Names with their values, in the order in which they were added. All text lies in one piece of
 /// memory, which is kept when the pairs are cleared: so a record that comes from the pool allocates
@@ -66,6 +66,13 @@ impl Pairs {
         Some(())
     }
 
+    /// The first name.
+    #[inline]
+    pub(crate) fn first_name(&self) -> Option<&str> {
+        let end = self.few.first().filter(|_| self.len > 0)?[0];
+        self.text.get(..end as usize)
+    }
+
     /// Each name with its value.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &str)> + Clone {
         let few = &self.few[..self.len.min(FEW)];
@@ -76,6 +83,20 @@ impl Pairs {
             start = end as usize;
             pair
         })
+    }
+
+    /// Where names and values end in the text, and the text; `None` if there are more than a few.
+    #[inline]
+    pub(super) fn few(&self) -> Option<(&[[u32; 2]], &str)> {
+        Some((self.few.get(..self.len)?, &self.text))
+    }
+
+    /// Fills empty pairs with so many of which [`few`](Self::few) told.
+    pub(super) fn set_few(&mut self, text: &str, ends: &[[u32; 2]], len: usize) {
+        debug_assert!(self.is_empty() && len <= FEW, "they are empty, and get a few");
+        self.text.push_str(text);
+        self.few.iter_mut().zip(ends).take(len).for_each(|(own, ends)| *own = *ends);
+        self.len = len.min(FEW);
     }
 
     pub(crate) fn is_empty(&self) -> bool {

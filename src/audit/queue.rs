@@ -24,7 +24,7 @@ use std::time::Instant;
 use crate::audit::admissions::Admissions;
 use crate::audit::gate::{Gate, Shut};
 use crate::audit::patience::Patience;
-use crate::audit::ring::{Ring, Ticket};
+use crate::audit::ring::{Beside, FoundBeside, Ring, Ticket, Wants};
 use crate::audit::wake_signal::{WakeSignal, WriterGone};
 use crate::base::sync::{AtomicBool, AtomicU64, MODELLED, Ordering};
 
@@ -65,10 +65,10 @@ impl From<Shut> for NotAdmitted {
 }
 
 /// The queue, with the gate before it and the writer's wake signal behind it. An item is `N` words,
-/// and an `L` if they are not all of it.
+/// and `R` more or an `L` if they are not all of it.
 #[derive(Debug)]
-pub(crate) struct AuditQueue<L, const N: usize> {
-    items: Ring<L, N>,
+pub(crate) struct AuditQueue<L, const N: usize, const R: usize> {
+    items: Ring<L, N, R>,
     half: usize,
     three_quarters: usize,
     backpressure: Backpressure,
@@ -86,7 +86,7 @@ pub(crate) struct AuditQueue<L, const N: usize> {
     pressed: AtomicU64,
 }
 
-impl<L, const N: usize> AuditQueue<L, N> {
+impl<L, const N: usize, const R: usize> AuditQueue<L, N, R> {
     /// An empty queue of at least four places.
     pub(crate) fn new(capacity: usize, backpressure: Backpressure) -> Self {
         let capacity = capacity.max(LEAST_CAPACITY);
@@ -149,10 +149,17 @@ impl<L, const N: usize> AuditQueue<L, N> {
         Ok(())
     }
 
+    /// Makes room for words beside items; see [`Ring::make_rows`]. An operation that pushes some
+    /// calls it before it begins.
+    #[inline]
+    pub(crate) fn make_rows(&self) -> bool {
+        self.items.make_rows()
+    }
+
     /// Queues the one item of an operation that was admitted. Waits for a place if even the last
     /// quarter is full. An error says that the writer has ended: what was done stays done.
     #[inline(always)]
-    pub(crate) fn push(&self, words: [u64; N], beside: Option<L>) -> Result<(), WriterGone> {
+    pub(crate) fn push(&self, words: [u64; N], beside: Beside<'_, L>) -> Result<(), WriterGone> {
         // Who takes units that came from one who skipped the queue must skip it too, or the journal
         // would hold the taking without the giving (Law 2).
         if self.is_lost() {
@@ -171,7 +178,7 @@ impl<L, const N: usize> AuditQueue<L, N> {
     pub(crate) fn push_by(
         &self,
         words: [u64; N],
-        beside: Option<L>,
+        beside: Beside<'_, L>,
         deadline: Instant,
     ) -> Result<(), WriterGone> {
         let mut patience = Patience::new();
@@ -224,19 +231,26 @@ impl<L, const N: usize> AuditQueue<L, N> {
         patience.wait();
     }
 
-    /// Takes what was pushed before this call, as many as there is room for at most: a turn's work.
-    /// Says how many. Waits for pushes under way. For the writer alone.
-    pub(crate) fn drain(&self, take: impl FnMut([u64; N], Option<L>)) -> u64 {
-        self.items.drain(self.items.capacity() as u64, take)
+    /// Takes what was pushed before this call, but at most so many; see [`Ring::drain`]. Waits for
+    /// pushes under way. For the writer alone.
+    pub(crate) fn drain(
+        &self,
+        most: u64,
+        take: impl FnMut([u64; N], FoundBeside<'_, L, R>) -> Wants,
+    ) -> u64 {
+        self.items.drain(most, take)
     }
 
     /// The writer ends: takes all of what was pushed by calls that were told that it will be
     /// written. Nothing that comes later will ever be taken.
-    pub(crate) fn leave(&self, take: impl FnMut([u64; N], Option<L>)) {
+    pub(crate) fn leave(&self, mut take: impl FnMut([u64; N], FoundBeside<'_, L, R>)) {
         // A push that was told so has its ticket before the tail that the last look sees: the
         // fence in `leave` pairs with that ticket and the push's look at the posture after it.
         self.wake_signal.leave();
-        self.items.drain(u64::MAX, take);
+        self.items.drain(u64::MAX, |words, found| {
+            take(words, found);
+            Wants::More
+        });
     }
 
     /// Items in the queue. A little too many while the writer works; see [`Ring::len`].
@@ -321,7 +335,7 @@ mod tests {
     use std::thread;
     use std::time::Duration;
 
-    type Queue = AuditQueue<(), 1>;
+    type Queue = AuditQueue<(), 1, 1>;
 
     fn filled(capacity: usize, items: u64, policy: Backpressure) -> Queue {
         let queue = Queue::new(capacity, policy);
@@ -330,12 +344,15 @@ mod tests {
     }
 
     fn push(queue: &Queue, item: u64) -> Result<(), WriterGone> {
-        queue.push([item], None)
+        queue.push([item], Beside::Nothing)
     }
 
     fn drain(queue: &Queue) -> Vec<u64> {
         let mut items = Vec::new();
-        queue.drain(|[item], _| items.push(item));
+        queue.drain(u64::MAX, |[item], _| {
+            items.push(item);
+            Wants::More
+        });
         items
     }
 
@@ -412,7 +429,7 @@ mod tests {
             yield_now();
         }
         let soon = Instant::now() + Duration::from_millis(1);
-        assert_eq!(queue.push_by([5], None, soon), Err(WriterGone));
+        assert_eq!(queue.push_by([5], Beside::Nothing, soon), Err(WriterGone));
         assert!(!pushing.is_finished());
         queue.abandon();
         assert_eq!(pushing.join().expect("no panic"), Err(WriterGone));

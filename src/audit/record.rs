@@ -8,61 +8,11 @@ use crate::audit::pairs::Pairs;
 use crate::base::clock::Timestamp;
 use crate::reservation::id::{Owner, ReservationId};
 use crate::stock::handle::{LevelIndex, ProductIndex, WarehouseIndex};
-use crate::stock::mcas::recorder::CommitName;
 
 /// How many words an item of the queue has. With the stamp of its place they fill one cache line.
 pub(crate) const ITEM_WORDS: usize = 7;
 /// The words of one item of the queue.
 pub(crate) type ItemWords = [u64; ITEM_WORDS];
-
-/// One item of the queue, as the writer takes it. In the queue it is [`ItemWords`], and the buffer
-/// lies beside them.
-#[derive(Debug)]
-pub(crate) enum QueueItem {
-    /// A record of one entry without metadata or key, to be written at this place in the order. The
-    /// most common case.
-    Plain(PlainEntry),
-    /// A record of several entries, or with metadata or a key, to be written at this place in the
-    /// order.
-    Buffered(Box<RecordBuf>),
-    /// The record of a multi-word CAS, sent ahead before the operation is decided. The writer keeps
-    /// it, and writes it where the first `Committed` of this name is in the order. If the operation
-    /// is refused, the record is never written.
-    Ahead(CommitName, Box<RecordBuf>),
-    /// The multi-word CAS of this name is decided. Each thread that helped may queue this; the
-    /// writer drops the repeats.
-    Committed(CommitName),
-}
-
-impl QueueItem {
-    /// The words of an item that has no commit's name.
-    pub(crate) const UNNAMED: ItemWords = [0; 7];
-    const NAMED: u64 = 1;
-
-    /// The words of an item about this commit.
-    pub(crate) fn named(name: CommitName) -> ItemWords {
-        let CommitName { slot, sequence } = name;
-        let mut words = Self::UNNAMED;
-        (words[0], words[1], words[2]) = (Self::NAMED, u64::from(slot), sequence);
-        words
-    }
-
-    /// The item from its words, and the buffer that lay beside them.
-    #[inline]
-    pub(crate) fn new(words: ItemWords, buffer: Option<Box<RecordBuf>>) -> Self {
-        if let Some(entry) = PlainEntry::from_words(words) {
-            return Self::Plain(entry);
-        }
-        let [named, slot, sequence, ..] = words;
-        // The slot's number was widened, so nothing is cut off.
-        let name = CommitName { slot: slot as u32, sequence };
-        match buffer {
-            Some(buffer) if named == Self::NAMED => Self::Ahead(name, buffer),
-            Some(buffer) => Self::Buffered(buffer),
-            None => Self::Committed(name),
-        }
-    }
-}
 
 /// One operation's record, as the writer stores it.
 #[derive(Debug)]
@@ -151,7 +101,9 @@ impl PlainEntry {
 
     /// The entry of these words; `None` if they are no plain entry's.
     #[inline]
-    fn from_words([at, first, second, own, er, units, about]: ItemWords) -> Option<Self> {
+    pub(super) fn from_words(
+        [at, first, second, own, er, units, about]: ItemWords,
+    ) -> Option<Self> {
         Some(Self {
             at: Timestamp::from_millis(at),
             reservation: [first, second],
@@ -217,6 +169,17 @@ impl PlainEntry {
 
     pub(crate) fn is_expiry(&self) -> bool {
         self.about.get() & IS_EXPIRY != 0
+    }
+
+    /// What it shares with the other entries of its record, as a longer record has it.
+    pub(crate) fn header(&self) -> Header {
+        Header {
+            at: self.at,
+            reservation: self.get_reservation(),
+            owner: self.get_owner(),
+            expires_at: self.get_expires_at(),
+            retaken_from: None,
+        }
     }
 
     pub(crate) fn get_reservation(&self) -> Option<ReservationId> {
@@ -357,7 +320,7 @@ pub(crate) fn is_fact(lines: &[EntryLine], name: &str) -> bool {
         )
     };
     lines.first().is_some_and(|line| has_facts_only(line.entry_type))
-        || (FACTS_OF_TRANSFERS.contains(&name) && lines.iter().any(transfer))
+        || (lines.iter().any(transfer) && FACTS_OF_TRANSFERS.contains(&name))
 }
 
 /// An idempotency key with its answer. It is in the same record as the movements, so that a torn
@@ -418,31 +381,6 @@ mod tests {
             assert_eq!(EntryType::from_code(entry.code()), Some(EventType::Extended.into()));
             assert_eq!((entry.at(), entry.level(), entry.quantity()), (moment, LevelIndex(3), 9));
         }
-    }
-
-    #[test]
-    fn an_item_comes_out_of_its_words_as_it_went_in() {
-        let id = ReservationId::new(Timestamp::from_millis(7), u32::MAX, u64::MAX);
-        let entry = PlainEntry::new(EventType::Extended, Timestamp::MAX, LevelIndex(u32::MAX), 9)
-            .reservation(id)
-            .owner(Some(Owner([7; 16])))
-            .expires_at(Timestamp::MAX);
-        let name = CommitName { slot: u32::MAX, sequence: u64::MAX };
-        let is = |item: &QueueItem| match item {
-            QueueItem::Plain(own) => *own == entry,
-            QueueItem::Buffered(buffer) => buffer.expired,
-            QueueItem::Ahead(own, buffer) => *own == name && buffer.expired,
-            QueueItem::Committed(own) => *own == name,
-        };
-        let buffer = || Some(Box::new(RecordBuf { expired: true, ..RecordBuf::default() }));
-        let plain = QueueItem::new(entry.to_words(), None);
-        assert!(matches!(plain, QueueItem::Plain(_)) && is(&plain));
-        let buffered = QueueItem::new(QueueItem::UNNAMED, buffer());
-        assert!(matches!(buffered, QueueItem::Buffered(_)) && is(&buffered));
-        let ahead = QueueItem::new(QueueItem::named(name), buffer());
-        assert!(matches!(ahead, QueueItem::Ahead(..)) && is(&ahead));
-        let committed = QueueItem::new(QueueItem::named(name), None);
-        assert!(matches!(committed, QueueItem::Committed(_)) && is(&committed));
     }
 
     #[test]

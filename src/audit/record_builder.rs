@@ -5,8 +5,7 @@ use std::time::Instant;
 use crate::audit::entry::{AdjustmentType, EntryType, EventType};
 use crate::audit::pairs::Pairs;
 use crate::audit::record::{
-    EntryLine, Header, KEEP_NOTE, KEPT_UNTIL_SHIPPED, KeyMark, PlainEntry, RecordBuf, ShortBytes,
-    Subject,
+    EntryLine, KEEP_NOTE, KEPT_UNTIL_SHIPPED, KeyMark, PlainEntry, RecordBuf, ShortBytes, Subject,
 };
 use crate::audit::recorder::Recorder;
 use crate::audit::wake_signal::WriterGone;
@@ -55,13 +54,7 @@ impl Recorder {
     #[inline(never)]
     pub(crate) fn record_from(&self, entry: PlainEntry) -> RecordBuilder<'_> {
         let mut record = RecordBuilder::new(self, entry.entry_type());
-        record.buffer().header = Header {
-            at: entry.at(),
-            reservation: entry.get_reservation(),
-            owner: entry.get_owner(),
-            expires_at: entry.get_expires_at(),
-            ..Header::default()
-        };
+        record.buffer().header = entry.header();
         if entry.is_expiry() {
             record = record.expired();
         }

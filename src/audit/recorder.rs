@@ -9,7 +9,10 @@ use crate::audit::log::AuditLog;
 use crate::audit::memory::{DEFAULT_RETAINED, MemoryLog};
 use crate::audit::pool::BufferPool;
 use crate::audit::queue::{AuditQueue, Backpressure, DEFAULT_CAPACITY, NotAdmitted, Waits};
-use crate::audit::record::{ITEM_WORDS, PlainEntry, QueueItem, RecordBuf};
+use crate::audit::queue_item::QueueItem;
+use crate::audit::record::{ITEM_WORDS, PlainEntry, RecordBuf};
+use crate::audit::ring::Beside;
+use crate::audit::short_record::{Extras, ROW_WORDS};
 use crate::audit::sink::AuditSink;
 use crate::audit::tickets::Tickets;
 use crate::audit::view::Names;
@@ -22,7 +25,7 @@ use crate::base::wake::Wakers;
 use crate::stock::mcas::recorder::CommitName;
 
 /// How many record buffers the pool keeps.
-const POOLED: usize = 1_024;
+pub(super) const POOLED: usize = 8_192;
 /// How long past its deadline an ending waits for a writer that is on its way out.
 const GRACE: Duration = Duration::from_millis(20);
 
@@ -56,7 +59,7 @@ impl Default for RecorderSettings {
 
 /// The callers' side of the audit; the writer is the other.
 pub(crate) struct Recorder {
-    pub(crate) queue: AuditQueue<Box<RecordBuf>, ITEM_WORDS>,
+    pub(crate) queue: AuditQueue<Box<RecordBuf>, ITEM_WORDS, ROW_WORDS>,
     pub(crate) pool: BufferPool,
     pub(crate) tickets: Tickets,
     pub(crate) memory: Arc<MemoryLog>,
@@ -130,13 +133,23 @@ impl Recorder {
     /// Queues the one entry of an operation; see [`AuditQueue::push`].
     #[inline(always)]
     pub(crate) fn record(&self, entry: PlainEntry) -> Result<(), WriterGone> {
-        self.queue.push(entry.to_words(), None)
+        self.queue.push(entry.to_words(), Beside::Nothing)
+    }
+
+    /// Queues the one entry of an operation with what else its record has; see
+    /// [`AuditQueue::push`]. Before it begins, the operation makes [rows](AuditQueue::make_rows).
+    pub(crate) fn record_short(
+        &self,
+        entry: PlainEntry,
+        extras: &Extras,
+    ) -> Result<(), WriterGone> {
+        self.queue.push(entry.to_words(), Beside::Words(extras.words()))
     }
 
     /// Queues the one record of an operation; see [`AuditQueue::push`].
     pub(crate) fn record_all(&self, buffer: Box<RecordBuf>) -> Result<(), WriterGone> {
         debug_assert!(!buffer.lines.is_empty(), "a record without entries says nothing");
-        self.queue.push(QueueItem::UNNAMED, Some(buffer))
+        self.queue.push(QueueItem::UNNAMED, Beside::Other(buffer))
     }
 
     /// Sends the record of a commit ahead, before it touches anything. If it is refused, its record
@@ -147,12 +160,12 @@ impl Recorder {
         buffer: Box<RecordBuf>,
     ) -> Result<(), WriterGone> {
         debug_assert!(!buffer.lines.is_empty(), "a record without entries says nothing");
-        self.queue.push(QueueItem::named(name), Some(buffer))
+        self.queue.push(QueueItem::named(name), Beside::Other(buffer))
     }
 
     /// Has the record that was sent ahead written here, unless it was before.
     pub(crate) fn committed(&self, name: CommitName) -> Result<(), WriterGone> {
-        self.queue.push(QueueItem::named(name), None)
+        self.queue.push(QueueItem::named(name), Beside::Nothing)
     }
 
     /// Whether the writer has ended, so that nothing that is queued now will be written.
@@ -166,7 +179,7 @@ impl Recorder {
         buffer: Box<RecordBuf>,
         deadline: Instant,
     ) -> Result<(), WriterGone> {
-        self.queue.push_by(QueueItem::UNNAMED, Some(buffer), deadline)
+        self.queue.push_by(QueueItem::UNNAMED, Beside::Other(buffer), deadline)
     }
 
     /// Whether the sweeper must hold back.

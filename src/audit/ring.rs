@@ -19,10 +19,16 @@
 //! - **Full** is seen after the ticket was taken. Its thread waits for the head to come near, and
 //!   may [give it up](Ring::give_up): the reader then skips it. Who may have to turn back without
 //!   that takes its ticket [only where there is room](Ring::ticket_if_room).
-//! - **What does not fit into words** lies in a table beside the places, each behind a lock of its
-//!   own. A place belongs to one thread at a time, so nobody ever waits for such a lock.
+//! - **What does not fit into the place's words** lies beside it: in a *row* of more words, which
+//!   belongs to the place and is filled and read as its own words are; or, if it is no words,
+//!   behind a lock of its own. A place belongs to one thread at a time, so nobody ever waits for
+//!   such a lock. The rows are [made](Ring::make_rows) once somebody needs them.
+
+#[cfg(all(test, not(loom)))]
+mod tests;
 
 use std::fmt;
+use std::sync::OnceLock;
 
 use crate::audit::patience::Patience;
 use crate::base::sync::{AtomicU64, CachePadded, Fenced, Mutex, Ordering, lock, sequenced};
@@ -31,11 +37,17 @@ use crate::base::sync::{AtomicU64, CachePadded, Fenced, Mutex, Ordering, lock, s
 /// push, and lose it each time it is written.
 const PUBLISHED_EACH: u64 = 2_048;
 
-/// A ring of places of `N` words, each with an `L` that may lie beside them.
-pub(crate) struct Ring<L, const N: usize> {
+/// A longer ring has no rows: they would take more memory than all the rest of an engine.
+const MOST_ROWS: usize = 1 << 18;
+
+/// A ring of places of `N` words, each with a row of `R` words, or an `L`, that may lie beside
+/// them.
+pub(crate) struct Ring<L, const N: usize, const R: usize> {
     /// As many as the capacity, rounded up to a power of two.
     places: Box<[RingPlace<N>]>,
     beside: Box<[Mutex<Option<L>>]>,
+    /// One for each place, once there are any.
+    rows: OnceLock<Box<[Row<R>]>>,
     capacity: u64,
     /// The next ticket.
     tail: CachePadded<AtomicU64>,
@@ -55,9 +67,58 @@ struct RingPlace<const N: usize> {
     stamp: AtomicU64,
 }
 
+/// More words of a place.
+#[repr(align(64))]
+pub(crate) struct Row<const R: usize>([AtomicU64; R]);
+
+impl<const R: usize> Row<R> {
+    /// One of its words. For the reader, while it has the place.
+    #[inline]
+    pub(crate) fn word(&self, word: usize) -> u64 {
+        // Relaxed: as the place's own words, published by its stamp.
+        self.0[word].load(Ordering::Relaxed)
+    }
+
+    /// Leaves nothing of what was in it: a key, or a note, might lie here for hours.
+    fn wipe(&self) {
+        // Relaxed: before the head is published, as all that the reader does with a place.
+        self.0.iter().for_each(|word| word.store(0, Ordering::Relaxed));
+    }
+}
+
+/// What lies beside the words of a place, as it is pushed.
+#[derive(Debug)]
+pub(crate) enum Beside<'a, L> {
+    Nothing,
+    /// At most as many words as a row has.
+    Words(&'a [u64]),
+    Other(L),
+}
+
+/// What lies beside the words of a place, as the reader finds it. A row may have fewer words of
+/// this place than it has room for.
+pub(crate) enum FoundBeside<'a, L, const R: usize> {
+    Nothing,
+    Words(&'a Row<R>),
+    Other(L),
+}
+
+/// Whether the reader wants more entries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wants {
+    More,
+    NoMore,
+}
+
+/// Bits of a stamp that say what lies beside the words.
+const BESIDE: u64 = 3;
+const NOTHING: u64 = 0;
+const WORDS: u64 = 1;
+const OTHER: u64 = 2;
+
 /// The stamp of a ticket's words. Never zero, which is the stamp of a place that nobody has used.
-const fn stamp_of(ticket: u64, has_beside: bool) -> u64 {
-    (ticket + 1) << 1 | has_beside as u64
+const fn stamp_of(ticket: u64, beside: u64) -> u64 {
+    (ticket + 1) << BESIDE.count_ones() | beside
 }
 
 /// A place in the order, that its thread has to [publish](Ring::publish) or to [give
@@ -70,7 +131,7 @@ pub(crate) struct Ticket {
     taken: Fenced,
 }
 
-impl<L, const N: usize> Ring<L, N> {
+impl<L, const N: usize, const R: usize> Ring<L, N, R> {
     /// An empty ring with room for `capacity` entries, at least one.
     pub(crate) fn new(capacity: usize) -> Self {
         let capacity = capacity.max(1);
@@ -82,12 +143,26 @@ impl<L, const N: usize> Ring<L, N> {
         Self {
             places: (0..places).map(place).collect(),
             beside: (0..places).map(|_| Mutex::new(None)).collect(),
+            rows: OnceLock::new(),
             capacity: capacity as u64,
             tail: CachePadded::new(AtomicU64::new(0)),
             head: CachePadded::new(AtomicU64::new(0)),
             next: CachePadded::new(Mutex::new(0)),
             given_up: Mutex::new(Vec::new()),
         }
+    }
+
+    /// Makes the rows, if there are none. Who pushes words beside a place calls it before it takes
+    /// its ticket: it may allocate. `false`: so long a ring has no rows.
+    #[inline]
+    pub(crate) fn make_rows(&self) -> bool {
+        self.places.len() <= MOST_ROWS && !self.rows().is_empty()
+    }
+
+    #[inline]
+    fn rows(&self) -> &[Row<R>] {
+        let row = |_: &RingPlace<N>| Row(std::array::from_fn(|_| AtomicU64::new(0)));
+        self.rows.get_or_init(|| self.places.iter().map(row).collect())
     }
 
     #[inline(always)]
@@ -138,19 +213,29 @@ impl<L, const N: usize> Ring<L, N> {
     /// room](Self::has_room). Returns the proof that a reader which missed the ticket at its last
     /// look is seen at its rest.
     #[inline(always)]
-    pub(crate) fn publish(&self, ticket: Ticket, words: [u64; N], beside: Option<L>) -> Fenced {
+    pub(crate) fn publish(&self, ticket: Ticket, words: [u64; N], beside: Beside<'_, L>) -> Fenced {
         let Ticket { number: ticket, taken } = ticket;
         let index = self.index(ticket);
-        let has_beside = beside.is_some();
-        if has_beside {
-            *lock(&self.beside[index]) = beside;
-        }
+        let what = match beside {
+            Beside::Nothing => NOTHING,
+            Beside::Words(words) => {
+                for (own, word) in self.rows()[index].0.iter().zip(words) {
+                    own.store(*word, Ordering::Relaxed);
+                }
+                WORDS
+            }
+            Beside::Other(other) => {
+                *lock(&self.beside[index]) = Some(other);
+                OTHER
+            }
+        };
         let place = &self.places[index];
         for (own, word) in place.words.iter().zip(words) {
             own.store(word, Ordering::Relaxed);
         }
-        // Release pairs with the Acquire in `drain`: who reads this stamp reads these words.
-        place.stamp.store(stamp_of(ticket, has_beside), Ordering::Release);
+        // Release pairs with the Acquire in `published`: who reads this stamp reads these words,
+        // and those of the row.
+        place.stamp.store(stamp_of(ticket, what), Ordering::Release);
         taken
     }
 
@@ -168,21 +253,27 @@ impl<L, const N: usize> Ring<L, N> {
     }
 
     /// Takes the entries of all tickets that were taken before this call, but at most `limit`, in
-    /// their order. Waits for those that are not yet published. Says how many it took.
+    /// their order, as long as `take` wants more. Waits for those that are not yet published. Says
+    /// with how many tickets it is through: those that were given up count.
     ///
     /// For the one reader. Two that call it at once take turns.
-    pub(crate) fn drain(&self, limit: u64, mut take: impl FnMut([u64; N], Option<L>)) -> u64 {
+    pub(crate) fn drain(
+        &self,
+        limit: u64,
+        mut take: impl FnMut([u64; N], FoundBeside<'_, L, R>) -> Wants,
+    ) -> u64 {
         let mut next = lock(&self.next);
         // Relaxed: whoever can know that an entry was pushed before this call has a ticket whose
         // `fetch_add` happened before this load, which then sees it.
         let end = self.tail.load(Ordering::Relaxed).min(next.saturating_add(limit));
         let each = (self.capacity / 16).clamp(1, PUBLISHED_EACH);
-        let (mut published_head, mut taken) = (*next, 0);
+        let begin = *next;
+        let mut published_head = begin;
         while *next < end {
             let ticket = *next;
             let index = self.index(ticket);
             let place = &self.places[index];
-            let Some(has_beside) = Self::published(place, ticket).or_else(|| {
+            let Some(what) = Self::published(place, ticket).or_else(|| {
                 // Published before the wait: the one who shall fill the hole may wait for room.
                 self.publish_head(ticket);
                 published_head = ticket;
@@ -192,27 +283,39 @@ impl<L, const N: usize> Ring<L, N> {
                 continue;
             };
             let words = std::array::from_fn(|word| place.words[word].load(Ordering::Relaxed));
-            let beside = if has_beside { lock(&self.beside[index]).take() } else { None };
+            let beside = match what {
+                NOTHING => FoundBeside::Nothing,
+                WORDS => FoundBeside::Words(&self.rows()[index]),
+                _ => match lock(&self.beside[index]).take() {
+                    Some(other) => FoundBeside::Other(other),
+                    None => FoundBeside::Nothing,
+                },
+            };
             *next += 1;
-            taken += 1;
-            take(words, beside);
+            let wants = take(words, beside);
+            if what == WORDS {
+                self.rows()[index].wipe();
+            }
             if *next - published_head >= each {
                 published_head = *next;
                 self.publish_head(published_head);
+            }
+            if wants == Wants::NoMore {
+                break;
             }
         }
         if published_head < *next {
             self.publish_head(*next);
         }
-        taken
+        *next - begin
     }
 
-    /// Whether something lies beside the words of this ticket; `None` if they are not published.
+    /// What lies beside the words of this ticket; `None` if they are not published.
     #[inline(always)]
-    fn published(place: &RingPlace<N>, ticket: u64) -> Option<bool> {
+    fn published(place: &RingPlace<N>, ticket: u64) -> Option<u64> {
         // Acquire pairs with the Release in `publish`.
         let stamp = place.stamp.load(Ordering::Acquire);
-        (stamp | 1 == stamp_of(ticket, true)).then_some(stamp & 1 != 0)
+        (stamp | BESIDE == stamp_of(ticket, BESIDE)).then_some(stamp & BESIDE)
     }
 
     /// Lets producers use all places below `next` again.
@@ -225,7 +328,7 @@ impl<L, const N: usize> Ring<L, N> {
     /// Waits until the ticket is published or given up; `None` means given up.
     #[cold]
     #[inline(never)]
-    fn wait_at_hole(&self, place: &RingPlace<N>, ticket: u64) -> Option<bool> {
+    fn wait_at_hole(&self, place: &RingPlace<N>, ticket: u64) -> Option<u64> {
         let mut patience = Patience::brief();
         loop {
             if let published @ Some(_) = Self::published(place, ticket) {
@@ -259,131 +362,11 @@ impl<L, const N: usize> Ring<L, N> {
     }
 }
 
-impl<L, const N: usize> fmt::Debug for Ring<L, N> {
+impl<L, const N: usize, const R: usize> fmt::Debug for Ring<L, N, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Ring")
             .field("len", &self.len())
             .field("capacity", &self.capacity)
             .finish_non_exhaustive()
-    }
-}
-
-#[cfg(all(test, not(loom)))]
-mod tests {
-    use super::*;
-    use std::sync::Arc;
-    use std::thread;
-    use std::time::{Duration, Instant};
-
-    type Small = Ring<String, 2>;
-
-    fn push(ring: &Small, word: u64, beside: Option<&str>) {
-        let ticket = ring.ticket();
-        assert!(ring.has_room(&ticket));
-        let _ = ring.publish(ticket, [word, !word], beside.map(str::to_owned));
-    }
-
-    fn drain(ring: &Small, limit: u64) -> Vec<(u64, Option<String>)> {
-        let mut taken = Vec::new();
-        ring.drain(limit, |[word, inverse], beside| {
-            assert_eq!(word, !inverse, "words of one push");
-            taken.push((word, beside));
-        });
-        taken
-    }
-
-    #[test]
-    fn entries_come_out_in_order_lap_after_lap_with_what_lies_beside_them() {
-        let ring = Small::new(3);
-        for lap in 0..5 {
-            push(&ring, lap, None);
-            push(&ring, 10 + lap, Some("beside"));
-            push(&ring, 20 + lap, None);
-            assert_eq!((ring.len(), ring.capacity()), (3, 3));
-            let beside = Some("beside".to_owned());
-            assert_eq!(drain(&ring, 2), [(lap, None), (10 + lap, beside)]);
-            assert_eq!(ring.len(), 1);
-            assert_eq!(drain(&ring, u64::MAX), [(20 + lap, None)]);
-            assert!(ring.is_empty());
-        }
-    }
-
-    #[test]
-    fn the_capacity_is_the_callers_and_not_the_number_of_places() {
-        let ring = Small::new(3);
-        (0..3).for_each(|word| push(&ring, word, None));
-        assert!(ring.ticket_if_room().is_none());
-        let fourth = ring.ticket();
-        assert!(!ring.has_room(&fourth));
-        assert_eq!(drain(&ring, 1), [(0, None)]);
-        assert!(ring.has_room(&fourth));
-        let _ = ring.publish(fourth, [3, !3], None);
-        assert!(ring.ticket_if_room().is_none());
-        assert_eq!(drain(&ring, u64::MAX).len(), 3);
-        let fifth = ring.ticket_if_room().expect("there is room");
-        let _ = ring.publish(fifth, [4, !4], None);
-        assert_eq!(drain(&ring, u64::MAX), [(4, None)]);
-    }
-
-    #[test]
-    fn a_ticket_that_was_given_up_is_skipped() {
-        let ring = Small::new(1);
-        push(&ring, 0, None);
-        let (second, third) = (ring.ticket(), ring.ticket());
-        assert!(!ring.has_room(&second));
-        ring.give_up(second);
-        ring.give_up(third);
-        assert_eq!(ring.len(), 3);
-        assert_eq!(drain(&ring, u64::MAX), [(0, None)]);
-        assert!(ring.is_empty());
-        push(&ring, 3, None);
-        assert_eq!(drain(&ring, u64::MAX), [(3, None)]);
-    }
-
-    #[test]
-    fn the_reader_waits_at_a_hole_and_passes_nobody() {
-        let ring = Arc::new(Small::new(4));
-        let hole = ring.ticket();
-        push(&ring, 1, None);
-        let reading = thread::spawn({
-            let ring = Arc::clone(&ring);
-            move || drain(&ring, u64::MAX)
-        });
-        thread::sleep(Duration::from_millis(5));
-        assert!(!reading.is_finished());
-        let _ = ring.publish(hole, [0, !0], None);
-        assert_eq!(reading.join().expect("no panic"), [(0, None), (1, None)]);
-    }
-
-    #[test]
-    fn who_waits_for_room_behind_a_hole_gets_it_although_the_reader_waits_too() {
-        // The head is published each 8 entries only; what was taken before the hole makes room.
-        let ring = Arc::new(Small::new(128));
-        push(&ring, 0, None);
-        let hole = ring.ticket();
-        (2..128).for_each(|word| push(&ring, word, None));
-        let waiting = ring.ticket();
-        assert!(!ring.has_room(&waiting));
-        let reading = thread::spawn({
-            let ring = Arc::clone(&ring);
-            move || drain(&ring, u64::MAX).len()
-        });
-        let until = Instant::now() + Duration::from_secs(10);
-        while !ring.has_room(&waiting) {
-            assert!(Instant::now() < until, "both wait for ever");
-            thread::yield_now();
-        }
-        let _ = ring.publish(waiting, [128, !128], None);
-        let _ = ring.publish(hole, [1, !1], None);
-        assert_eq!(reading.join().expect("no panic"), 129);
-    }
-
-    #[test]
-    fn what_nobody_took_is_dropped_with_the_ring() {
-        let beside = Arc::new(());
-        let ring: Ring<Arc<()>, 1> = Ring::new(4);
-        let _ = ring.publish(ring.ticket(), [0], Some(Arc::clone(&beside)));
-        drop(ring);
-        assert_eq!(Arc::strong_count(&beside), 1);
     }
 }

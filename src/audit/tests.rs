@@ -2,6 +2,7 @@
 //! panic.
 
 mod broken;
+mod looking;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex};
@@ -12,9 +13,11 @@ use crate::audit::entry::{AdjustmentType, AuditEntry, EventType};
 use crate::audit::faulty::{FaultControl, FaultySink};
 use crate::audit::gate::Shut;
 use crate::audit::log::AuditFilter;
+use crate::audit::pairs::Pairs;
 use crate::audit::queue::{Backpressure, NotAdmitted};
 use crate::audit::record::{PlainEntry, Subject};
-use crate::audit::recorder::{Recorder, RecorderSettings};
+use crate::audit::recorder::{POOLED, Recorder, RecorderSettings};
+use crate::audit::short_record::Extras;
 use crate::audit::sink::{AuditBatch, AuditSink, SinkError};
 use crate::audit::view::Names;
 use crate::audit::wake_signal::WriterGone;
@@ -179,128 +182,6 @@ fn the_log_keeps_exactly_the_newest_entries_and_says_how_many_left() {
 }
 
 #[test]
-fn a_query_finds_what_each_condition_names_and_nothing_else() {
-    let (recorder, mut writer) = open(RecorderSettings::default());
-    let owner = Owner([9; 16]);
-    let hold =
-        PlainEntry::new(AdjustmentType::Reserved, at(20), LevelIndex(2), 2).reservation(id(20));
-    recorder.record(received(0, 10)).expect("lives");
-    recorder.record(hold.owner(Some(owner)).expires_at(at(50))).expect("lives");
-    let back =
-        PlainEntry::new(AdjustmentType::Returned, at(51), LevelIndex(2), 2).reservation(id(20));
-    recorder.record(back.expired()).expect("lives");
-    let mut buffer = recorder.buffer();
-    buffer.header.at = at(60);
-    let (sf, nyc) = (WarehouseIndex(0), WarehouseIndex(1));
-    buffer.line(AdjustmentType::TransferredOut, Subject::Level(LevelIndex(0)), 4, Some(nyc));
-    buffer.line(AdjustmentType::TransferredIn, Subject::Level(LevelIndex(1)), 4, Some(sf));
-    buffer.note("reason", "rebalance");
-    recorder.record_all(buffer).expect("lives");
-    writer.turn(true);
-
-    let log = recorder.log();
-    let found = |filter: AuditFilter| -> Vec<u64> {
-        log.query(&filter).entries.iter().map(|entry| entry.sequence).collect()
-    };
-    let any = AuditFilter::new;
-    assert_eq!(found(any()), [1, 2, 3, 4, 5]);
-    assert_eq!(found(any().product("P0")), [1, 4, 5]);
-    assert_eq!(found(any().warehouse("NYC")), [5]);
-    assert_eq!(found(any().warehouse("SF").product("P1")), [2, 3]);
-    assert_eq!(found(any().product("stolen goods")), []);
-    assert_eq!(found(any().reservation(id(20))), [2, 3]);
-    assert_eq!(found(any().reservation(id(21))), []);
-    assert_eq!(found(any().owner(owner)), [2]);
-    assert_eq!(found(any().entry_type(AdjustmentType::Returned)), [3]);
-    let either = any().entry_type(AdjustmentType::Returned).entry_type(AdjustmentType::Received);
-    assert_eq!(found(either), [1, 3]);
-    assert_eq!(found(any().without(AdjustmentType::Reserved)), [1, 3, 4, 5]);
-    assert_eq!(found(any().since(at(20)).until(at(51))), [2, 3]);
-    assert_eq!(found(any().after(3)), [4, 5]);
-    assert_eq!(found(any().entry_type(EventType::Closed)), []);
-
-    let page = log.query(&any().limit(2));
-    assert_eq!((page.entries.len(), page.next), (2, Some(2)));
-    assert_eq!(log.query(&any().limit(5)).next, None);
-    let entries = all(&recorder);
-    assert_eq!(entries[1].expires_at, Some(at(50)));
-    assert_eq!(entries[2].note("reason"), Some("expired"));
-    assert_eq!(entries[3].other_warehouse.as_deref(), Some("NYC"));
-    assert_eq!(entries[4].note("reason"), Some("rebalance"));
-}
-
-#[test]
-fn the_history_of_a_hold_says_whether_it_is_complete() {
-    let (recorder, mut writer) = open(RecorderSettings {
-        retained: 2_000,
-        opened_at: at(100),
-        ..RecorderSettings::default()
-    });
-    let reserved = |born: u64| {
-        let entry = PlainEntry::new(AdjustmentType::Reserved, at(born), LevelIndex(0), 1);
-        recorder.record(entry.reservation(id(born))).expect("lives");
-    };
-    (100..1_000).for_each(reserved);
-    let mut retake = recorder.buffer();
-    retake.header.at = at(1_000);
-    retake.header.reservation = Some(id(1_000));
-    retake.header.retaken_from = Some(id(500));
-    retake.line(AdjustmentType::Sold, Subject::Level(LevelIndex(0)), 1, None);
-    recorder.record_all(retake).expect("lives");
-    writer.turn(true);
-    let log = recorder.log();
-    let history = log.history_of(id(500), at(500));
-    assert!(history.complete);
-    let sequences: Vec<u64> = history.entries.iter().map(|entry| entry.sequence).collect();
-    assert_eq!(sequences, [401, 901]);
-    assert!(!log.history_of(id(99), at(99)).complete, "before the log began");
-
-    (1_001..6_000).for_each(reserved);
-    writer.turn(true);
-    assert!(!log.history_of(id(500), at(500)).complete, "what was written has left");
-    let left = (1..=6_000).rev().find(|born| !log.history_of(id(*born), at(*born)).complete);
-    // One entry a millisecond, since 100, and 1,024 entries a chunk.
-    assert_eq!(left.map(|born| (born - 99) % 1_024), Some(0), "the last of a chunk has left");
-    assert!(log.history_of(id(4_500), at(4_500)).complete);
-}
-
-#[test]
-fn notes_are_erased_of_the_records_that_are_named_by_their_first_entries() {
-    let (recorder, mut writer) = open(RecorderSettings::default());
-    let noted = |lines: u32| {
-        let mut record = recorder.buffer();
-        record.header.at = at(1);
-        record.note("buyer", &format!("of {lines}"));
-        for level in 0..lines {
-            let subject = Subject::Level(LevelIndex(level));
-            record.line(AdjustmentType::Received, subject, 1, None);
-        }
-        recorder.record_all(record).expect("lives");
-    };
-    let plain = || recorder.record(received(0, 1)).expect("lives");
-    plain();
-    plain();
-    noted(2);
-    plain();
-    noted(1);
-    noted(3);
-    writer.turn(true);
-    let notes = || -> Vec<Option<String>> {
-        all(&recorder).iter().map(|entry| entry.note("buyer").map(str::to_owned)).collect()
-    };
-    let [two, one, three] = ["of 2", "of 1", "of 3"].map(|text| Some(text.to_owned()));
-    let of_three = [three.clone(), three.clone(), three];
-    let before = [&[None, None, two.clone(), two.clone(), None, one][..], &of_three].concat();
-    assert_eq!(notes(), before);
-    let picked = recorder.log().pick(&mut |entry| entry.note("buyer") == Some("of 1")).picked;
-    assert_eq!(picked, BTreeSet::from([6]));
-    recorder.log().erase_notes(&picked);
-    assert_eq!(notes(), [&[None, None, two.clone(), two, None, None][..], &of_three].concat());
-    recorder.log().erase_notes(&BTreeSet::from([3, 4, 7]));
-    assert_eq!(notes(), vec![None; 9]);
-}
-
-#[test]
 fn a_stalled_sink_makes_callers_wait_or_refuses_them_and_loses_nothing() {
     for backpressure in [Backpressure::Wait, Backpressure::Refuse] {
         let settings =
@@ -406,6 +287,34 @@ fn a_refused_batch_is_handed_over_again_unchanged() {
     assert_eq!(*calls.lock().expect("no panic"), [(1, 3), (1, 3), (1, 3), (4, 2)]);
     assert_eq!((recorder.log().len(), recorder.unwritten()), (5, 0));
     assert_eq!(recorder.admit(), Ok(()));
+}
+
+#[test]
+fn one_turn_takes_as_many_buffers_as_the_pool_has_and_all_plain_entries_at_once() {
+    struct Sizes(Arc<Mutex<Vec<usize>>>);
+    impl AuditSink for Sizes {
+        fn append(&mut self, batch: &AuditBatch<'_>) -> Result<(), SinkError> {
+            self.0.lock().expect("no panic").push(batch.len());
+            Ok(())
+        }
+    }
+    let sizes = Arc::new(Mutex::new(Vec::new()));
+    let sink: Box<dyn AuditSink> = Box::new(Sizes(Arc::clone(&sizes)));
+    let (recorder, mut writer) =
+        open(RecorderSettings { sink: Some(sink), ..RecorderSettings::default() });
+    assert!(recorder.queue.make_rows());
+    let mut order = Pairs::new();
+    order.push("order", "17");
+    let noted = Extras::new(None, &order).expect("short");
+    let entry = |quantity| received(0, quantity);
+    (0..20_000).for_each(|_| recorder.record(entry(1)).expect("lives"));
+    (0..20_000).for_each(|_| recorder.record_short(entry(2), &noted).expect("lives"));
+    let flush = recorder.flush();
+    assert_eq!(writer.turn(false), Turn::Wrote);
+    assert_eq!(flush.wait(), Ok(()));
+    let rest = 20_000 - 2 * POOLED;
+    assert_eq!(*sizes.lock().expect("no panic"), [20_000 + POOLED, POOLED, rest]);
+    assert_eq!(writer.turn(false), Turn::Idle);
 }
 
 #[test]

@@ -11,14 +11,19 @@ use std::{io, mem, thread};
 
 use crate::audit::durable_sink::{DurableSink, SharedSync, WriteOutcome};
 use crate::audit::flush::FlushTicket;
-use crate::audit::record::{QueueItem, Record, RecordBuf};
-use crate::audit::recorder::{Recorder, RecorderSettings};
+use crate::audit::queue_item::QueueItem;
+use crate::audit::record::{Record, RecordBuf};
+use crate::audit::recorder::{POOLED, Recorder, RecorderSettings};
+use crate::audit::ring::Wants;
 use crate::audit::sink::{AuditBatch, AuditSink};
 use crate::audit::view::Names;
 use crate::base::error::FlushError;
 use crate::base::foreign;
 use crate::base::sync::Ordering;
 use crate::stock::mcas::recorder::CommitName;
+
+/// So many records in buffers are taken from the queue and written at a time.
+const MOST_BUFFERS: usize = POOLED;
 
 /// The result of one turn of the writer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -150,17 +155,26 @@ impl Writer {
             TurnOf::Writer => recorder.tickets.take(),
             TurnOf::Leader => recorder.tickets.take_group(),
         });
-        let drained = self.drain(&recorder);
-        // The disk may have failed since, in the thread that syncs.
-        self.failing |= self.journal.as_ref().is_some_and(|journal| journal.has_failed());
-        let retried = self.failing && retry;
-        if !self.failing || retry {
-            match self.deliver_all() {
-                Ok(()) => {}
-                Err(Undelivered(reason)) => {
-                    self.failing = true;
+        // What was pushed before the tickets were taken, part by part: so a long queue takes no
+        // more buffers than the pool has.
+        let mut waiting = recorder.queue.untaken();
+        let (mut drained, mut retried, mut refused) = (false, false, false);
+        loop {
+            let part = self.drain(&recorder, waiting);
+            drained |= part > 0;
+            waiting -= part;
+            // The disk may have failed since, in the thread that syncs.
+            self.failing |= self.journal.as_ref().is_some_and(|journal| journal.has_failed());
+            if !refused && (!self.failing || retry) {
+                retried |= self.failing;
+                if let Err(Undelivered(reason)) = self.deliver_all() {
+                    (self.failing, refused) = (true, true);
                     recorder.gate().stop(&reason);
                 }
+            }
+            // Only if another reader was quicker could there be nothing where some should wait.
+            if waiting == 0 || part == 0 {
+                break;
             }
         }
         let outcome = match recorder.gate().failure() {
@@ -170,7 +184,7 @@ impl Writer {
         self.answer(&taken.tickets, outcome, whose);
         match () {
             () if self.failing => Turn::Failing,
-            () if drained > 0 || retried => Turn::Wrote,
+            () if drained || retried => Turn::Wrote,
             () => Turn::Idle,
         }
     }
@@ -193,20 +207,32 @@ impl Writer {
         }
     }
 
-    /// Takes what is in the queue, into the batch. While the batch is stuck, the records go into
+    /// Takes what is in the queue, of at most so many tickets and [`MOST_BUFFERS`], into the batch.
+    /// Says of how many tickets. While the batch is stuck, the records go into
     /// the backlog behind it. Law 5: a failed sink keeps what is queued, and operations under way
     /// never wait for it.
-    fn drain(&mut self, recorder: &Recorder) -> u64 {
-        let drained =
-            recorder.queue.drain(|words, buffer| match self.due(QueueItem::new(words, buffer)) {
+    fn drain(&mut self, recorder: &Recorder, most: u64) -> u64 {
+        let mut buffers = 0;
+        let through = recorder.queue.drain(most, |words, found| {
+            let record = match QueueItem::new(words, found, &recorder.pool) {
+                QueueItem::Plain(entry) if !self.failing => {
+                    self.batch.push(Record::Plain(entry));
+                    return Wants::More;
+                }
+                other => self.due(other),
+            };
+            buffers += usize::from(matches!(record, Some(Record::Buffered(_))));
+            match record {
                 Some(record) if self.failing => self.backlog.push_back(record),
                 Some(record) => self.batch.push(record),
                 None => {}
-            });
-        if drained > 0 {
+            }
+            if buffers < MOST_BUFFERS { Wants::More } else { Wants::NoMore }
+        });
+        if through > 0 {
             self.publish_held();
         }
-        drained
+        through
     }
 
     /// The record that is to be written at the place of `queued` in the order, if any.
@@ -322,8 +348,8 @@ impl Writer {
         self.over = true;
         let recorder = Arc::clone(&self.recorder);
         // They go into the backlog, because the batch may be stuck.
-        recorder.queue.leave(|words, buffer| {
-            let record = self.due(QueueItem::new(words, buffer));
+        recorder.queue.leave(|words, found| {
+            let record = self.due(QueueItem::new(words, found, &recorder.pool));
             self.backlog.extend(record);
         });
         self.publish_held();

@@ -185,7 +185,7 @@ impl<'a> Call<'a> {
     pub(super) fn keyed<T: StoredAnswer, E: MutationError + From<KeyError> + From<InvalidText>>(
         self,
         kind: OperationKind,
-        shape: impl FnOnce() -> RequestShape,
+        shape: impl FnOnce(&mut RequestShape),
         run: impl FnOnce(Call<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
         if !self.options.notes.is_empty() {
@@ -201,7 +201,6 @@ impl<'a> Call<'a> {
 
     /// Refuses a call whose record would have too much text: its notes, and `own`, the source or
     /// the reason that it takes. What the journal's encoder gets is bounded here.
-    #[cold]
     pub(super) fn check_text(self, own: &str) -> Result<(), InvalidText> {
         let notes = &self.options.notes;
         self.engine.text_limits.admit(notes.len(), notes.bytes() + own.len())
@@ -210,8 +209,19 @@ impl<'a> Call<'a> {
     /// Refuses notes of the same name, and notes of a name under which the call itself can write
     /// something. So each name stands once in an entry, and a redaction that looks for a value
     /// finds it.
-    #[cold]
     pub(super) fn check_note_names(self, own: &[&str]) -> Result<(), InvalidText> {
+        match self.options.notes.first_name() {
+            // No name comes twice.
+            Some(name) if self.options.notes.len() == 1 && own.contains(&name) => {
+                Err(InvalidText::NameTaken { note: 0 })
+            }
+            Some(_) if self.options.notes.len() > 1 => self.check_many_names(own),
+            _ => Ok(()),
+        }
+    }
+
+    #[cold]
+    fn check_many_names(self, own: &[&str]) -> Result<(), InvalidText> {
         let place = |note: usize| u32::try_from(note).unwrap_or(u32::MAX);
         let names = || self.options.notes.iter().map(|(name, _)| name);
         let taken = names().position(|name| own.contains(&name));
@@ -235,15 +245,16 @@ impl<'a> Call<'a> {
         }
     }
 
-    #[cold]
     #[inline(never)]
     fn under_key<T: StoredAnswer, E: From<KeyError>>(
         self,
         key: IdempotencyKey,
-        shape: impl FnOnce() -> RequestShape,
+        shape: impl FnOnce(&mut RequestShape),
         run: impl FnOnce(Call<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
-        let fingerprint = shape().of_hold(self.options()).finish();
+        let mut print = RequestShape::new();
+        shape(&mut print);
+        let fingerprint = print.of_hold(self.options()).finish();
         self.engine.claimed(KeyName::Caller(key), fingerprint, self.options(), |now| {
             run(Call { key: Some(&KeyedCall { key, fingerprint }), ..self.at(now) })
         })
@@ -322,78 +333,102 @@ impl Engine {
 ///
 /// Fingerprints are stored in journals. The operation's word, and the order and kind of the fields,
 /// must never change: a retry over an upgrade would become a conflict.
+///
+/// It is filled in place: it is large.
 pub(super) struct RequestShape(Fingerprint);
 
 impl RequestShape {
     #[inline(always)]
-    pub(super) fn new(operation: &str) -> Self {
-        Self(Fingerprint::of(operation))
+    pub(super) fn new() -> Self {
+        Self(Fingerprint::new())
+    }
+
+    /// Begins with the operation's word.
+    #[inline(always)]
+    pub(super) fn named(&mut self, operation: &str) -> &mut Self {
+        self.0.named(operation);
+        self
     }
 
     /// Adds a level as the caller named it: by names and by handle are different requests.
     #[inline(always)]
-    pub(super) fn level(self, level: OwnLevel<'_>) -> Self {
-        Self(match level {
+    pub(super) fn level(&mut self, level: OwnLevel<'_>) -> &mut Self {
+        match level {
             OwnLevel::Names(warehouse, product) => self.0.text(warehouse).text(product),
             OwnLevel::Index(index) => self.0.number(u64::from(index.0)),
-        })
+        };
+        self
     }
 
     #[inline(always)]
-    pub(super) fn warehouse(self, warehouse: OwnWarehouse<'_>) -> Self {
-        Self(match warehouse {
+    pub(super) fn warehouse(&mut self, warehouse: OwnWarehouse<'_>) -> &mut Self {
+        match warehouse {
             OwnWarehouse::Name(name) => self.0.text(name),
             OwnWarehouse::Index(index) => self.0.number(u64::from(index.0)),
-        })
+        };
+        self
     }
 
     #[inline(always)]
-    pub(super) fn product(self, product: OwnProduct<'_>) -> Self {
-        Self(match product {
+    pub(super) fn product(&mut self, product: OwnProduct<'_>) -> &mut Self {
+        match product {
             OwnProduct::Name(name) => self.0.text(name),
             OwnProduct::Index(index) => self.0.number(u64::from(index.0)),
-        })
+        };
+        self
     }
 
     #[inline(always)]
-    pub(super) fn units(self, qty: Quantity) -> Self {
-        Self(self.0.number(u64::from(qty.get())))
+    pub(super) fn units(&mut self, qty: Quantity) -> &mut Self {
+        self.0.number(u64::from(qty.get()));
+        self
     }
 
     /// Adds the number of lines that follow, or the units that a line asks for.
     #[inline(always)]
-    pub(super) fn count(self, count: usize) -> Self {
-        Self(self.0.number(count as u64))
+    pub(super) fn count(&mut self, count: usize) -> &mut Self {
+        self.0.number(count as u64);
+        self
     }
 
     #[inline(always)]
-    pub(super) fn span(self, span: Duration) -> Self {
-        Self(self.0.number(span.as_secs()).number(u64::from(span.subsec_nanos())))
+    pub(super) fn span(&mut self, span: Duration) -> &mut Self {
+        self.0.number(span.as_secs()).number(u64::from(span.subsec_nanos()));
+        self
     }
 
     #[inline(always)]
-    pub(super) fn reservation(self, id: ReservationId) -> Self {
-        Self(self.0.id(id))
+    pub(super) fn reservation(&mut self, id: ReservationId) -> &mut Self {
+        self.0.id(id);
+        self
     }
 
     #[inline(always)]
-    pub(super) fn text(self, text: &str) -> Self {
-        Self(self.0.text(text))
+    pub(super) fn text(&mut self, text: &str) -> &mut Self {
+        self.0.text(text);
+        self
     }
 
     /// Adds the options of a new hold. They are part of every request's fingerprint, even if it
     /// makes no hold.
     #[inline(always)]
-    fn of_hold(self, options: &RequestOptions) -> Self {
-        let shape = Self(match options.owner {
+    fn of_hold(&mut self, options: &RequestOptions) -> &mut Self {
+        match options.owner {
             Some(owner) => self.0.bytes(&owner.0),
             None => self.0.absent(),
-        });
-        if options.keep_until_shipped { shape.text("keep-until-shipped") } else { shape }
+        };
+        if options.keep_until_shipped {
+            self.text("keep-until-shipped");
+        }
+        self
     }
 
+    /// Ends a chain of calls, for closures that return nothing.
     #[inline(always)]
-    fn finish(self) -> u128 {
+    pub(super) fn end(&mut self) {}
+
+    #[inline(always)]
+    fn finish(&self) -> u128 {
         self.0.finish()
     }
 }
@@ -422,12 +457,13 @@ mod tests {
             (record.header.reservation, record.header.owner) = (Some(id), owner);
             record.header.expires_at = Some(at.saturating_add(ttl));
             record.line(AdjustmentType::Reserved, Subject::Level(LevelIndex(9)), 3, None);
-            let shape = RequestShape::new("reserve").level(level).units(qty).span(ttl);
-            assert_eq!(usual_fingerprint(&record), Some(shape.of_hold(&options).finish()));
+            let mut shape = RequestShape::new();
+            shape.named("reserve").level(level).units(qty).span(ttl).of_hold(&options);
+            assert_eq!(usual_fingerprint(&record), Some(shape.finish()));
             record.lines[0].entry_type = AdjustmentType::Sold.into();
-            let shape = RequestShape::new("confirm").reservation(id);
-            let print = shape.of_hold(RequestOptions::DEFAULT).finish();
-            assert_eq!(usual_fingerprint(&record), Some(print));
+            let mut shape = RequestShape::new();
+            shape.named("confirm").reservation(id).of_hold(RequestOptions::DEFAULT);
+            assert_eq!(usual_fingerprint(&record), Some(shape.finish()));
             record.line(AdjustmentType::Sold, Subject::Level(LevelIndex(9)), 3, None);
             assert_eq!(usual_fingerprint(&record), None);
         }
@@ -438,14 +474,16 @@ mod tests {
     fn the_fingerprints_of_later_words_stay_for_ever() {
         let id = ReservationId::from_halves([1, 2]);
         let print = |options: &RequestOptions| {
-            RequestShape::new("confirm-or-retake-whole").reservation(id).of_hold(options).finish()
+            let mut shape = RequestShape::new();
+            shape.named("confirm-or-retake-whole").reservation(id).of_hold(options).finish()
         };
         let keep = RequestOptions { keep_until_shipped: true, ..RequestOptions::default() };
         assert_eq!(print(RequestOptions::DEFAULT), 0xfcfc2862_ac98041c_f171bed5_78d0c152);
         assert_eq!(print(&keep), 0xc794f64a_c59cd1d0_c52938ca_4ff1ee9b);
         // A `confirm` that asks for nothing more has the fingerprint that it always had.
-        let confirm = RequestShape::new("confirm").reservation(id);
-        let plain = Fingerprint::of("confirm").id(id).absent().finish();
+        let mut confirm = RequestShape::new();
+        confirm.named("confirm").reservation(id);
+        let plain = Fingerprint::new().named("confirm").id(id).absent().finish();
         assert_eq!(confirm.of_hold(RequestOptions::DEFAULT).finish(), plain);
     }
 }

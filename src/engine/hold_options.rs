@@ -2,12 +2,11 @@
 //! options, or one without. Most calls have none, and their path has no trace of what options need.
 
 use crate::audit::record::PlainEntry;
-use crate::audit::record_builder::RecordBuilder;
 use crate::base::clock::Timestamp;
 use crate::engine::Engine;
 use crate::engine::answer::Answer;
 use crate::engine::call::{Call, NOT_READ};
-use crate::engine::recording::{LongerRecord, PlainOnly};
+use crate::engine::recording::{Beyond, LongerRecord, PlainOnly};
 use crate::reservation::id::Owner;
 
 /// What a step on one hold needs of its call: a [`Call`], or [`NoOptions`].
@@ -30,8 +29,7 @@ pub(super) trait HoldOptions<'a>: Copy {
     /// Whether a new hold is kept until it is shipped.
     fn keeps_until_shipped(self) -> bool;
 
-    /// The record in place of `entry`, if the record of a new hold, or of its end, needs more than
-    /// one plain entry.
+    /// What the record of a new hold, or of its end, has beside `entry`.
     fn record_of_hold(
         self,
         engine: &'a Engine,
@@ -84,7 +82,7 @@ impl<'a> HoldOptions<'a> for NoOptions {
 }
 
 impl<'a> HoldOptions<'a> for Call<'a> {
-    type Record = Option<RecordBuilder<'a>>;
+    type Record = Beyond<'a>;
 
     fn call(self, _: &'a Engine) -> Self {
         self
@@ -111,8 +109,10 @@ impl<'a> HoldOptions<'a> for Call<'a> {
         engine: &'a Engine,
         entry: PlainEntry,
         answer: impl Into<Answer>,
-    ) -> Option<RecordBuilder<'a>> {
-        let needed = self.hold_needs_record_buffer();
-        needed.then(|| engine.recorder.record_from(entry).of_hold(self, answer))
+    ) -> Beyond<'a> {
+        if self.keeps_until_shipped() {
+            return Beyond::Record(engine.recorder.record_from(entry).of_hold(self, answer));
+        }
+        self.beyond(engine, entry, answer.into())
     }
 }

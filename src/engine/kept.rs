@@ -141,6 +141,10 @@ impl KeptOutcomes {
         disk: DiskUse,
     ) -> Result<Option<KeptUnder>, KeyError> {
         let outcomes = &self.upkeep.outcomes;
+        // Asked first: the mark of a name costs more than all the rest of such a look-up.
+        if outcomes.has_nothing() {
+            return Ok(None);
+        }
         let unreadable = |error| gathering("the answer of a key can't be looked up", &error);
         match name {
             KeyName::Caller(key) => {

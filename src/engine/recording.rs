@@ -7,6 +7,7 @@ use crate::audit::queue::NotAdmitted;
 use crate::audit::record::{PlainEntry, Subject};
 use crate::audit::record_builder::RecordBuilder;
 use crate::audit::recorder::Recorder;
+use crate::audit::short_record::{Extras, KeyParts};
 use crate::audit::wake_signal::WriterGone;
 use crate::audit::writer::Turn;
 use crate::audit::writer_seat::WriterSeat;
@@ -14,7 +15,7 @@ use crate::base::clock::Timestamp;
 use crate::base::error::{FlushError, NotStarted, Reason, Uncertain};
 use crate::engine::Engine;
 use crate::engine::answer::Answer;
-use crate::engine::call::Call;
+use crate::engine::call::{Call, KeyedCall};
 use crate::reservation::id::ReservationId;
 
 impl Engine {
@@ -49,9 +50,9 @@ impl Engine {
         self.recorder.gate().check().map_err(shut)
     }
 
-    /// Queues the operation's one plain entry, or the record that was made in place of it. It
-    /// cannot fail for lack of room once the call is admitted. An error means that the writer has
-    /// ended; what the call did stays done.
+    /// Queues the operation's one entry, with what its record has beyond it. It cannot fail for
+    /// lack of room once the call is admitted. An error means that the writer has ended; what the
+    /// call did stays done.
     #[inline(always)]
     pub(super) fn queue(
         &self,
@@ -106,18 +107,30 @@ impl Engine {
     }
 }
 
-/// The record that a call makes in place of its one plain entry, if it does.
+/// What the record of an operation has beyond its one plain entry. Made before anything moves, so
+/// that queueing it allocates nothing.
+pub(super) enum Beyond<'a> {
+    /// Nothing.
+    Nothing,
+    /// A key, or a few notes.
+    Extras(Extras),
+    /// More: this record is written in place of the entry.
+    Record(RecordBuilder<'a>),
+}
+
+/// What a call gives to be queued in place of its one plain entry, or beside it.
 pub(super) trait LongerRecord {
-    /// Queues it, or the entry.
+    /// Queues it, with the entry or instead of it.
     fn queue_or(self, entry: PlainEntry, recorder: &Recorder) -> Result<(), WriterGone>;
 }
 
-impl LongerRecord for Option<RecordBuilder<'_>> {
+impl LongerRecord for Beyond<'_> {
     #[inline(always)]
     fn queue_or(self, entry: PlainEntry, recorder: &Recorder) -> Result<(), WriterGone> {
         match self {
-            None => recorder.record(entry),
-            Some(record) => record.queue_while_written(),
+            Self::Nothing => recorder.record(entry),
+            Self::Extras(ref extras) => recorder.record_short(entry, extras),
+            Self::Record(record) => record.queue_while_written(),
         }
     }
 }
@@ -194,6 +207,45 @@ impl RecordBuilder<'_> {
                 self.key_mark(keyed.key.as_bytes(), keyed.fingerprint, &answer)
             }
         }
+    }
+}
+
+impl<'a> Call<'a> {
+    /// What the record of a movement has beyond `entry`: the caller's notes, and the key with the
+    /// answer. They are in the same record as the movement, so that a recovery gets both or
+    /// neither.
+    #[inline(always)]
+    pub(super) fn beyond(
+        self,
+        engine: &'a Engine,
+        entry: PlainEntry,
+        answer: Answer,
+    ) -> Beyond<'a> {
+        if self.needs_record_buffer() {
+            return self.beyond_the_entry(engine, entry, answer);
+        }
+        Beyond::Nothing
+    }
+
+    #[inline(never)]
+    fn beyond_the_entry(self, engine: &'a Engine, entry: PlainEntry, answer: Answer) -> Beyond<'a> {
+        // An expiry has a note of its own.
+        let may_be_short = !entry.is_expiry() && engine.recorder.queue.make_rows();
+        match if may_be_short { self.extras(answer) } else { None } {
+            Some(extras) => Beyond::Extras(extras),
+            None => Beyond::Record(engine.recorder.record_from(entry).of_call(self, answer)),
+        }
+    }
+
+    #[inline]
+    fn extras(self, answer: Answer) -> Option<Extras> {
+        let answer = answer.to_bytes();
+        let key = self.key.map(|KeyedCall { key, fingerprint }| KeyParts {
+            key: key.as_bytes(),
+            fingerprint: *fingerprint,
+            answer: &answer,
+        });
+        Extras::new(key, &self.options().notes)
     }
 }
 

@@ -1,6 +1,6 @@
 //! The digest of a name: what stands for the name in memory.
 
-use crate::idempotency::key::{IdempotencyKey, KeyName};
+use crate::idempotency::key::KeyName;
 
 /// 128 bits that stand for a name, of any length, in 16 bytes.
 ///
@@ -38,10 +38,6 @@ pub(crate) struct Digester {
     secret: [u64; 2],
 }
 
-/// Most bytes that a digest is of: one of the kind, a key, and what fills the last word, with its
-/// length.
-const LONGEST: usize = (1 + IdempotencyKey::MAX_LEN).next_multiple_of(8);
-
 impl Digester {
     /// A digester with a secret of its own.
     pub(crate) fn new() -> Self {
@@ -58,15 +54,12 @@ impl Digester {
 
     #[inline]
     pub(crate) fn digest(&self, name: &KeyName) -> NameDigest {
-        let retaken;
-        let (kind, text) = match name {
-            KeyName::Caller(key) => (0, key.as_bytes()),
-            KeyName::Retake(of) => {
-                retaken = of.as_uuid();
-                (1, retaken.as_bytes().as_slice())
-            }
-        };
-        NameDigest(sip_128(self.secret, kind, text))
+        let digest =
+            |kind, padded: &[[u8; 8]], len| NameDigest(sip_128(self.secret, kind, padded, len));
+        match name {
+            KeyName::Caller(key) => digest(0, key.padded(), key.as_bytes().len()),
+            KeyName::Retake(of) => digest(1, &of.to_halves().map(u64::to_le_bytes), 16),
+        }
     }
 }
 
@@ -104,30 +97,25 @@ impl Sip {
     }
 }
 
-/// SipHash-1-3 of `kind` and `text`, all rounds but those of the end. `mark` tells the variants.
+/// SipHash-1-3, all rounds but those of the end, of a text with zeros up to whole words, then two
+/// bytes: what kind of text it is, and how long without the zeros. `mark` tells the variants.
 #[inline(always)]
-fn sip([low, high]: [u64; 2], mark: u64, kind: u8, text: &[u8]) -> Sip {
+fn sip([low, high]: [u64; 2], mark: u64, kind: u8, padded: &[[u8; 8]], len: usize) -> Sip {
     let mut state = Sip([
         low ^ 0x736f_6d65_7073_6575,
         high ^ 0x646f_7261_6e64_6f6d ^ mark,
         low ^ 0x6c79_6765_6e65_7261,
         high ^ 0x7465_6462_7974_6573,
     ]);
-    let mut bytes = [0; LONGEST];
-    bytes[0] = kind;
-    bytes[1..=text.len()].copy_from_slice(text);
-    let len = text.len() + 1;
-    // The last byte of the last word is the length.
-    let end = len / 8 * 8 + 8;
-    bytes[end - 1] = len as u8;
-    for word in bytes[..end].chunks_exact(8) {
-        state.word(word.try_into().map_or(0, u64::from_le_bytes));
-    }
+    padded.iter().for_each(|word| state.word(u64::from_le_bytes(*word)));
+    // The last byte of the last word is how many bytes there were.
+    let bytes = (padded.len() * 8 + 2) as u8;
+    state.word(u64::from_le_bytes([kind, len as u8, 0, 0, 0, 0, 0, bytes]));
     state
 }
 
-fn sip_128(secret: [u64; 2], kind: u8, text: &[u8]) -> [u64; 2] {
-    let mut state = sip(secret, 0xee, kind, text);
+fn sip_128(secret: [u64; 2], kind: u8, padded: &[[u8; 8]], len: usize) -> [u64; 2] {
+    let mut state = sip(secret, 0xee, kind, padded, len);
     state.0[2] ^= 0xee;
     let first = state.end();
     state.0[1] ^= 0xdd;
@@ -137,6 +125,7 @@ fn sip_128(secret: [u64; 2], kind: u8, text: &[u8]) -> [u64; 2] {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
+    use crate::idempotency::key::IdempotencyKey;
     use crate::reservation::id::ReservationId;
 
     #[test]
@@ -166,11 +155,12 @@ mod tests {
     fn the_rounds_are_those_of_sip_hash() {
         use std::hash::{DefaultHasher, Hasher};
         let text = [0x5a; IdempotencyKey::MAX_LEN];
-        for len in 0..=text.len() {
+        for len in 1..=text.len() {
+            let key = IdempotencyKey::from_bytes(&text[..len]).expect("a legal key");
             let mut known = DefaultHasher::new();
-            known.write(&[3]);
-            known.write(&text[..len]);
-            let mut own = sip([0, 0], 0, 3, &text[..len]);
+            known.write(key.padded().as_flattened());
+            known.write(&[3, len as u8]);
+            let mut own = sip([0, 0], 0, 3, key.padded(), len);
             own.0[2] ^= 0xff;
             assert_eq!(own.end(), known.finish(), "{len} bytes");
         }

@@ -36,46 +36,51 @@ enum FieldKind {
 }
 
 impl Fingerprint {
+    /// Of nothing yet.
+    #[inline(always)]
+    pub(crate) fn new() -> Self {
+        Self { short: [0; SHORT], len: 0, long: None }
+    }
+
     /// Begins the fingerprint of a request for `operation`. Journals store the result: never change
     /// the name of an operation.
     #[inline(always)]
-    pub(crate) fn of(operation: &str) -> Self {
-        let empty = Self { short: [0; SHORT], len: 0, long: None };
-        empty.field(FieldKind::Operation, operation.as_bytes())
+    pub(crate) fn named(&mut self, operation: &str) -> &mut Self {
+        self.field(FieldKind::Operation, operation.as_bytes())
     }
 
     /// Adds a field of bytes, such as an owner.
     #[inline(always)]
-    pub(crate) fn bytes(self, bytes: &[u8]) -> Self {
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) -> &mut Self {
         self.field(FieldKind::Bytes, bytes)
     }
 
     /// Adds a field of text, such as a name or a reason.
     #[inline(always)]
-    pub(crate) fn text(self, text: &str) -> Self {
+    pub(crate) fn text(&mut self, text: &str) -> &mut Self {
         self.field(FieldKind::Text, text.as_bytes())
     }
 
     /// Adds a number: a quantity, a handle, a duration, or how many fields of a list follow.
     #[inline(always)]
-    pub(crate) fn number(self, number: u64) -> Self {
+    pub(crate) fn number(&mut self, number: u64) -> &mut Self {
         self.field(FieldKind::Number, &number.to_le_bytes())
     }
 
     /// Adds a reservation's id.
     #[inline(always)]
-    pub(crate) fn id(self, id: ReservationId) -> Self {
+    pub(crate) fn id(&mut self, id: ReservationId) -> &mut Self {
         self.field(FieldKind::Id, id.as_uuid().as_bytes())
     }
 
     /// Adds an optional field that this request leaves out.
     #[inline(always)]
-    pub(crate) fn absent(self) -> Self {
+    pub(crate) fn absent(&mut self) -> &mut Self {
         self.field(FieldKind::Absent, &[])
     }
 
     /// The fingerprint.
-    pub(crate) fn finish(self) -> u128 {
+    pub(crate) fn finish(&self) -> u128 {
         match &self.long {
             Some(hasher) => hasher.digest128(),
             None => xxh3_128(&self.short[..self.len]),
@@ -83,7 +88,7 @@ impl Fingerprint {
     }
 
     #[inline(always)]
-    fn field(mut self, kind: FieldKind, bytes: &[u8]) -> Self {
+    fn field(&mut self, kind: FieldKind, bytes: &[u8]) -> &mut Self {
         let mut head = [kind as u8; 9];
         head[1..].copy_from_slice(&(bytes.len() as u64).to_le_bytes());
         self.put(&head);
@@ -121,7 +126,8 @@ mod tests {
 
     #[test]
     fn the_same_request_has_the_same_fingerprint_for_ever() {
-        let print = || Fingerprint::of("reserve").text("SF").text("LAPTOP").number(3).finish();
+        let print =
+            || Fingerprint::new().named("reserve").text("SF").text("LAPTOP").number(3).finish();
         assert_eq!(print(), print());
         // Journals hold fingerprints: a change of this number would make old keys conflict.
         assert_eq!(print(), 0x2527b22f_1a2c0707_a65f0d6b_7353dd7f);
@@ -132,7 +138,7 @@ mod tests {
     fn a_long_request_is_hashed_as_a_short_one_is() {
         let text = "x".repeat(3 * SHORT);
         for len in 0..text.len() {
-            let print = Fingerprint::of("sell").text(&text[..len]).number(7).finish();
+            let print = Fingerprint::new().named("sell").text(&text[..len]).number(7).finish();
             let mut whole = Xxh3::new();
             let fields = [
                 (1, "sell".as_bytes()),
@@ -152,20 +158,20 @@ mod tests {
     fn different_requests_differ() {
         let id = ReservationId::from_halves([1, 2]);
         let prints = [
-            Fingerprint::of("reserve").finish(),
-            Fingerprint::of("release").finish(),
-            Fingerprint::of("reserve").text("ab").text("c").finish(),
-            Fingerprint::of("reserve").text("a").text("bc").finish(),
-            Fingerprint::of("reserve").text("abc").finish(),
+            Fingerprint::new().named("reserve").finish(),
+            Fingerprint::new().named("release").finish(),
+            Fingerprint::new().named("reserve").text("ab").text("c").finish(),
+            Fingerprint::new().named("reserve").text("a").text("bc").finish(),
+            Fingerprint::new().named("reserve").text("abc").finish(),
             // A text that imitates the beginning of the next field.
-            Fingerprint::of("reserve").text("ab\x03c").finish(),
-            Fingerprint::of("reserve").bytes(b"abc").finish(),
-            Fingerprint::of("reserve").text("").finish(),
-            Fingerprint::of("reserve").absent().finish(),
-            Fingerprint::of("reserve").number(0x61).finish(),
-            Fingerprint::of("reserve").text("a\0\0\0\0\0\0\0").finish(),
-            Fingerprint::of("reserve").bytes(id.as_uuid().as_bytes()).finish(),
-            Fingerprint::of("reserve").id(id).finish(),
+            Fingerprint::new().named("reserve").text("ab\x03c").finish(),
+            Fingerprint::new().named("reserve").bytes(b"abc").finish(),
+            Fingerprint::new().named("reserve").text("").finish(),
+            Fingerprint::new().named("reserve").absent().finish(),
+            Fingerprint::new().named("reserve").number(0x61).finish(),
+            Fingerprint::new().named("reserve").text("a\0\0\0\0\0\0\0").finish(),
+            Fingerprint::new().named("reserve").bytes(id.as_uuid().as_bytes()).finish(),
+            Fingerprint::new().named("reserve").id(id).finish(),
         ];
         for (index, print) in prints.iter().enumerate() {
             assert!(!prints[..index].contains(print), "request {index} is taken for another");

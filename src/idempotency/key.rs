@@ -57,6 +57,13 @@ impl IdempotencyKey {
         &self.bytes[..usize::from(self.len)]
     }
 
+    /// The key's bytes in words, with zeros up to the end of the last one.
+    #[inline]
+    pub(crate) fn padded(&self) -> &[[u8; 8]] {
+        let (words, _) = self.bytes.as_chunks();
+        &words[..usize::from(self.len).div_ceil(8)]
+    }
+
     /// The key's hash, as [audit entries](crate::AuditEntry::key) show it. The same key always has
     /// the same hash, in every engine and version. It is no secret: whoever can guess a key can
     /// tell its entries.
@@ -171,7 +178,7 @@ pub struct KeyHash(u128);
 impl KeyHash {
     /// The hash of the key with these bytes. Auditors store it: it must never change.
     pub(crate) fn of(key: &[u8]) -> Self {
-        Self(Fingerprint::of("key").bytes(key).finish())
+        Self(Fingerprint::new().named("key").bytes(key).finish())
     }
 
     /// Its bytes, for [`from_bytes`](Self::from_bytes).
@@ -211,7 +218,7 @@ impl KeyName {
     /// The fingerprint that the answer of a retake of this hold is stored with. A repeat, a restart
     /// and the outcome files must give the same.
     pub(crate) fn retake_fingerprint(of: ReservationId) -> u128 {
-        Fingerprint::of("retake").id(of).finish()
+        Fingerprint::new().named("retake").id(of).finish()
     }
 }
 

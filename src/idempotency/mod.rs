@@ -1,11 +1,9 @@
 //! Idempotency keys: a retry gets the first call's answer and moves nothing twice.
 //!
 //! [`key`] is the caller's key and the name a call is stored under, [`fingerprint`] tells two
-//! requests under one key apart, [`map`] holds keys and answers, and [`eviction`] says which key
-//! leaves next.
+//! requests under one key apart, and [`map`] holds keys and answers, and says which leaves next.
 
 mod digest;
-mod eviction;
 mod fingerprint;
 mod key;
 mod map;

@@ -41,7 +41,6 @@ mod base {
 #[path = "../../../src/idempotency"]
 mod idempotency {
     mod digest;
-    mod eviction;
     pub(crate) mod fingerprint;
     pub(crate) mod key;
     pub(crate) mod map;

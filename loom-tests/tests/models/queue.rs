@@ -10,13 +10,14 @@ use std::time::Instant;
 use loom_tests::model;
 
 use crate::audit::queue::{AuditQueue, Backpressure};
+use crate::audit::ring::{Beside, FoundBeside, Wants};
 use crate::audit::wake_signal::WriterGone;
 use crate::base::sync::{AtomicU32, Ordering, yield_now};
 use crate::engine::{race, spawn};
 
 /// The whole queue, with two words an item: the second is the inverse of the first.
 struct Queue {
-    own: AuditQueue<u64, 2>,
+    own: AuditQueue<u64, 2, 2>,
     /// What a thread tells another by, as a level's word does.
     told: AtomicU32,
 }
@@ -28,17 +29,23 @@ impl Queue {
     }
 
     fn push(&self, item: u64) -> Result<(), WriterGone> {
-        self.own.push([item, !item], None)
+        self.own.push([item, !item], Beside::Nothing)
+    }
+
+    /// With words beside the words.
+    fn push_words(&self, item: u64) -> Result<(), WriterGone> {
+        assert!(self.own.make_rows());
+        self.own.push([item, !item], Beside::Words(&[item, !item]))
     }
 
     /// With something beside the words.
     fn push_long(&self, item: u64) -> Result<(), WriterGone> {
-        self.own.push([item, !item], Some(item))
+        self.own.push([item, !item], Beside::Other(item))
     }
 
     /// A push that turns back at once where there is no room.
     fn push_or_turn_back(&self, item: u64) -> Result<(), WriterGone> {
-        self.own.push_by([item, !item], None, Instant::now())
+        self.own.push_by([item, !item], Beside::Nothing, Instant::now())
     }
 
     fn tell(&self) {
@@ -51,7 +58,10 @@ impl Queue {
 
     /// One turn of the writer.
     fn drain(&self, items: &mut Vec<u64>) {
-        self.own.drain(|words, beside| items.push(whole(words, beside)));
+        self.own.drain(u64::MAX, |words, found| {
+            items.push(whole(words, found));
+            Wants::More
+        });
     }
 
     /// The writer works until it has `count` items.
@@ -68,15 +78,21 @@ impl Queue {
 
     fn leave(&self) -> Vec<u64> {
         let mut items = Vec::new();
-        self.own.leave(|words, beside| items.push(whole(words, beside)));
+        self.own.leave(|words, found| items.push(whole(words, found)));
         items
     }
 }
 
 /// What one push stored, and nobody else's.
-fn whole([item, inverse]: [u64; 2], beside: Option<u64>) -> u64 {
+fn whole([item, inverse]: [u64; 2], found: FoundBeside<'_, u64, 2>) -> u64 {
     assert_eq!(item, !inverse, "half an item");
-    assert!(beside.is_none_or(|own| own == item), "another's");
+    match found {
+        FoundBeside::Nothing => {}
+        FoundBeside::Words(row) => {
+            assert_eq!([row.word(0), row.word(1)], [item, inverse], "another's")
+        }
+        FoundBeside::Other(own) => assert_eq!(own, item, "another's"),
+    }
     item
 }
 
@@ -100,6 +116,20 @@ fn what_lies_beside_an_item_comes_with_it() {
             queue.push_long(1).unwrap();
             queue.push(2).unwrap();
             queue.push_long(3).unwrap();
+        };
+        let ((), items) = race(&queue, pusher, |queue| queue.write(3));
+        assert_eq!(items, [1, 2, 3]);
+    });
+}
+
+#[test]
+fn the_words_beside_an_item_come_with_it() {
+    model("items with words beside them through one place", || {
+        let queue = Queue::new(1);
+        let pusher = |queue: &Queue| {
+            queue.push_words(1).unwrap();
+            queue.push_words(2).unwrap();
+            queue.push(3).unwrap();
         };
         let ((), items) = race(&queue, pusher, |queue| queue.write(3));
         assert_eq!(items, [1, 2, 3]);

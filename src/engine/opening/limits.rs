@@ -201,7 +201,7 @@ impl Limits {
     }
 
     /// Sets how much memory stored idempotency keys may take, in bytes: their number is the bytes
-    /// divided by the most that a key takes, about 120. It replaces the count of
+    /// divided by the most that a key takes, about 70. It replaces the count of
     /// [`key_retention`](Self::key_retention), or that replaces it: the later call wins. Memory
     /// grows with use. Default: 1 GiB.
     ///
@@ -231,7 +231,8 @@ impl Limits {
     }
 
     /// Sets how many records the audit queue holds, 16 to 2^24. Default: 65,536. The queue has its
-    /// memory from the start: 80 bytes a record, for the next power of two of them.
+    /// memory from the start: 80 bytes a record, for the next power of two of them. From the first
+    /// call with a key or a note on it has 128 more for each, unless there are over 262,144.
     pub fn audit_queue(mut self, records: usize) -> Self {
         self.audit_queue = records;
         self

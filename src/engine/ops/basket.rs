@@ -104,7 +104,7 @@ impl<'a> Call<'a> {
         ttl: Duration,
     ) -> Result<ReservationId, BasketError> {
         let lines = self.engine.check_basket(lines)?;
-        let shape = || basket_shape("basket", lines).span(ttl);
+        let shape = |it: &mut RequestShape| basket_shape(it, "basket", lines).span(ttl).end();
         self.keyed(OperationKind::Reserve, shape, |call| {
             call.engine.ttl_limits.check_hold(ttl)?;
             let mut wanted = WantedLines::new();
@@ -415,7 +415,12 @@ fn enough(wanted: &[ResolvedLine<'_>]) -> bool {
 }
 
 /// The fingerprint of a basket: the operation, then its lines.
-pub(in crate::engine) fn basket_shape(operation: &str, lines: OwnLines<'_>) -> RequestShape {
-    let shape = RequestShape::new(operation).count(lines.len());
-    lines.iter().fold(shape, |shape, (level, quantity)| shape.level(level).count(quantity as usize))
+pub(in crate::engine) fn basket_shape<'s>(
+    shape: &'s mut RequestShape,
+    operation: &str,
+    lines: OwnLines<'_>,
+) -> &'s mut RequestShape {
+    shape.named(operation).count(lines.len());
+    lines.iter().for_each(|(level, quantity)| shape.level(level).count(quantity as usize).end());
+    shape
 }

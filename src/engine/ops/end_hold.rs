@@ -121,7 +121,7 @@ impl Request<'_> {
 impl Call<'_> {
     #[inline(never)]
     fn confirm(self, id: ReservationId) -> Result<(), ConfirmError> {
-        let shape = || RequestShape::new("confirm").reservation(id);
+        let shape = |it: &mut RequestShape| it.named("confirm").reservation(id).end();
         self.keyed(OperationKind::Sell, shape, |call| call.engine.confirm_once(call, id))
     }
 
@@ -139,7 +139,7 @@ impl Call<'_> {
     }
 
     fn release(self, id: ReservationId) -> Result<Release, ReleaseError> {
-        let shape = || RequestShape::new("release").reservation(id);
+        let shape = |it: &mut RequestShape| it.named("release").reservation(id).end();
         self.keyed(OperationKind::Release, shape, |call| {
             call.engine.admit()?;
             let outcome = match call.end_hold(id, EndKind::Release, Release::Released.into()) {
@@ -169,7 +169,7 @@ impl Call<'_> {
     }
 
     fn extend(self, id: ReservationId, ttl: Duration) -> Result<Timestamp, ExtendError> {
-        let shape = || RequestShape::new("extend").reservation(id).span(ttl);
+        let shape = |it: &mut RequestShape| it.named("extend").reservation(id).span(ttl).end();
         self.keyed(OperationKind::Extend, shape, |call| {
             let engine = call.engine;
             engine.ttl_limits.check_extension(ttl)?;

@@ -147,7 +147,8 @@ impl Call<'_> {
         let product = engine.own_product(product)?;
         // The fingerprint leaves the strategy out: a retry asks it again, and it may answer
         // otherwise.
-        let shape = || RequestShape::new("fulfil").product(product).units(qty).span(ttl);
+        let shape =
+            |it: &mut RequestShape| it.named("fulfil").product(product).units(qty).span(ttl).end();
         self.keyed(OperationKind::Reserve, shape, |call| {
             engine.ttl_limits.check_hold(ttl)?;
             engine.check_gate()?;

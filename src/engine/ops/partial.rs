@@ -11,7 +11,7 @@ use crate::audit::record_builder::RecordBuilder;
 use crate::base::error::{InvalidInput, PartialError, PlaceError, Uncertain};
 use crate::base::quantity::{InvalidQuantity, Quantity};
 use crate::engine::answer::Answer;
-use crate::engine::call::Call;
+use crate::engine::call::{Call, RequestShape};
 use crate::engine::durability::OperationKind;
 use crate::engine::ops::basket::basket_shape;
 use crate::engine::ops::hold_end::EndKind;
@@ -236,7 +236,8 @@ impl Call<'_> {
             return Err(InvalidInput::Empty.into());
         }
         let lines = self.engine.own_lines::<PartialError>(lines)?;
-        let shape = || basket_shape(step.name(), lines).reservation(id);
+        let shape =
+            |it: &mut RequestShape| basket_shape(it, step.name(), lines).reservation(id).end();
         self.keyed(step.kind(), shape, |call| {
             let engine = call.engine;
             let named = engine.merged::<PartialError>(lines)?;

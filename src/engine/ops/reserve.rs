@@ -236,7 +236,8 @@ impl Call<'_> {
         ttl: Duration,
     ) -> Result<ReservationId, ReserveError> {
         let (level, qty) = self.engine.checked_line(level, quantity)?;
-        let shape = || RequestShape::new("reserve").level(level).units(qty).span(ttl);
+        let shape =
+            |it: &mut RequestShape| it.named("reserve").level(level).units(qty).span(ttl).end();
         self.keyed(OperationKind::Reserve, shape, |call| {
             call.engine.ttl_limits.check_hold(ttl)?;
             let line = call.engine.line_to_sell(level, qty)?;
@@ -246,7 +247,7 @@ impl Call<'_> {
 
     fn sell(self, level: LevelRef<'_>, quantity: u32) -> Result<ReservationId, ReserveError> {
         let (level, qty) = self.engine.checked_line(level, quantity)?;
-        let shape = || RequestShape::new("sell").level(level).units(qty);
+        let shape = |it: &mut RequestShape| it.named("sell").level(level).units(qty).end();
         self.keyed(OperationKind::Sell, shape, |call| {
             let engine = call.engine;
             let line = engine.line_to_sell(level, qty)?;

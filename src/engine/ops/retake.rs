@@ -122,7 +122,8 @@ struct EndedHold {
 
 impl Call<'_> {
     fn confirm_or_retake(self, id: ReservationId) -> Result<ConfirmOrRetake, RetakeError> {
-        let shape = || RequestShape::new("confirm-or-retake-whole").reservation(id);
+        let shape =
+            |it: &mut RequestShape| it.named("confirm-or-retake-whole").reservation(id).end();
         self.keyed(OperationKind::Sell, shape, |call| call.confirm_or_retake_once(id, None))
     }
 
@@ -132,7 +133,9 @@ impl Call<'_> {
         lines: &[BasketLine<'_>],
     ) -> Result<ConfirmOrRetake, RetakeError> {
         let lines = self.engine.check_basket(lines)?;
-        let shape = || basket_shape("confirm-or-retake", lines).reservation(id);
+        let shape = |it: &mut RequestShape| {
+            basket_shape(it, "confirm-or-retake", lines).reservation(id).end()
+        };
         self.keyed(OperationKind::Sell, shape, |call| call.confirm_or_retake_once(id, Some(lines)))
     }
 

@@ -10,7 +10,7 @@ use crate::audit::record_builder::RecordBuilder;
 use crate::base::clock::Timestamp;
 use crate::base::error::{InvalidInput, NoReservation, SoldLinesError, Uncertain};
 use crate::base::quantity::Quantity;
-use crate::engine::call::Call;
+use crate::engine::call::{Call, RequestShape};
 use crate::engine::durability::OperationKind;
 use crate::engine::ops::basket::basket_shape;
 use crate::engine::ops::hold_end::NotSold;
@@ -155,10 +155,10 @@ impl<'a> Call<'a> {
         if let Shipment::Cancel { reason } = shipment {
             self.check_text(reason)?;
         }
-        let shape = || match shipment {
-            Shipment::Ship => basket_shape("ship-lines", lines).reservation(id),
+        let shape = |it: &mut RequestShape| match shipment {
+            Shipment::Ship => basket_shape(it, "ship-lines", lines).reservation(id).end(),
             Shipment::Cancel { reason } => {
-                basket_shape("cancel-sale-lines", lines).reservation(id).text(reason)
+                basket_shape(it, "cancel-sale-lines", lines).reservation(id).text(reason).end();
             }
         };
         self.keyed(shipment.kind(), shape, |call| {

@@ -5,6 +5,7 @@ use crate::audit::record::PlainEntry;
 use crate::base::error::{AddError, RemoveError, SettingError, ShipError, Uncertain};
 use crate::base::quantity::Quantity;
 use crate::engine::InventoryManager;
+use crate::engine::answer::Answer;
 use crate::engine::call::{Call, RequestShape};
 use crate::engine::durability::OperationKind;
 use crate::engine::place::{LevelRef, OwnLevel};
@@ -185,7 +186,8 @@ impl Call<'_> {
         level.check_names()?;
         let level = self.engine.own_level(level)?;
         self.check_text(source)?;
-        let shape = || RequestShape::new("add").level(level).units(qty).text(source);
+        let shape =
+            |it: &mut RequestShape| it.named("add").level(level).units(qty).text(source).end();
         self.keyed(OperationKind::Add, shape, |call| {
             let engine = call.engine;
             engine.admit()?;
@@ -233,7 +235,8 @@ impl Call<'_> {
         level.check_names()?;
         let level = self.engine.own_level(level)?;
         self.check_text(reason)?;
-        let shape = || RequestShape::new("remove").level(level).units(qty).text(reason);
+        let shape =
+            |it: &mut RequestShape| it.named("remove").level(level).units(qty).text(reason).end();
         self.keyed(OperationKind::Remove, shape, |call| {
             let engine = call.engine;
             engine.admit()?;
@@ -265,7 +268,7 @@ impl Call<'_> {
         let qty = Quantity::new(quantity)?;
         level.check_names()?;
         let level = self.engine.own_level(level)?;
-        let shape = || RequestShape::new("ship").level(level).units(qty);
+        let shape = |it: &mut RequestShape| it.named("ship").level(level).units(qty).end();
         self.keyed(OperationKind::Ship, shape, |call| {
             let engine = call.engine;
             let not_sold = |sold, tracked| ShipError::NotSold { needed: qty.get(), sold, tracked };
@@ -274,11 +277,9 @@ impl Call<'_> {
             let (level, warehouse) = engine.level_and_warehouse(handle)?;
             let now = call.timed().now();
             let entry = PlainEntry::new(AdjustmentType::Shipped, now, handle, qty.get());
-            let record = call
-                .needs_record_buffer()
-                .then(|| engine.recorder.record_from(entry).of_call(call, ()));
+            let beyond = call.beyond(engine, entry, Answer::Done);
             level.take_sold(qty).map_err(|sold| not_sold(sold, level.tracked()))?;
-            let recorded = engine.queue(entry, record);
+            let recorded = engine.queue(entry, beyond);
             level.ship(qty, engine);
             warehouse.give_room(qty, engine);
             Ok(recorded.map_err(Uncertain::from)?)
@@ -295,7 +296,9 @@ impl Call<'_> {
         level.check_names()?;
         let level = self.engine.own_level(level)?;
         self.check_text(reason)?;
-        let shape = || RequestShape::new("cancel-sale").level(level).units(qty).text(reason);
+        let shape = |it: &mut RequestShape| {
+            it.named("cancel-sale").level(level).units(qty).text(reason).end()
+        };
         self.keyed(OperationKind::CancelSale, shape, |call| {
             let engine = call.engine;
             let not_sold = |sold, tracked| ShipError::NotSold { needed: qty.get(), sold, tracked };

@@ -127,7 +127,8 @@ impl Engine {
 impl Call<'_> {
     fn approve_transfer(self, id: TransferRequestId, who: &str) -> Result<(), ApproveError> {
         check_name(who)?;
-        let shape = || RequestShape::new("approve").text(&id.to_string()).text(who);
+        let shape =
+            |it: &mut RequestShape| it.named("approve").text(&id.to_string()).text(who).end();
         self.check_note_names(&["reason"])?;
         let made = self.keyed(OperationKind::Transfer, shape, |call| {
             call.engine.admit()?;
@@ -194,7 +195,9 @@ impl Call<'_> {
         check_name(who)?;
         self.check_text(reason)?;
         self.check_note_names(&["reason"])?;
-        let shape = || RequestShape::new("reject").text(&id.to_string()).text(who).text(reason);
+        let shape = |it: &mut RequestShape| {
+            it.named("reject").text(&id.to_string()).text(who).text(reason).end()
+        };
         self.keyed(OperationKind::Transfer, shape, |call| {
             let engine = call.engine;
             engine.admit()?;

@@ -134,9 +134,9 @@ impl Call<'_> {
         }
         product.check_name()?;
         let product = engine.own_product(product)?;
-        let shape = || {
-            let shape = RequestShape::new("request-transfer").warehouse(from).warehouse(to);
-            shape.product(product).units(qty).count(usize::from(held))
+        let shape = |it: &mut RequestShape| {
+            it.named("request-transfer").warehouse(from).warehouse(to);
+            it.product(product).units(qty).count(usize::from(held));
         };
         self.keyed(OperationKind::Transfer, shape, |call| {
             engine.admit()?;

@@ -78,8 +78,8 @@ impl Call<'_> {
         }
         product.check_name()?;
         let product = engine.own_product(product)?;
-        let shape = || {
-            RequestShape::new("transfer").warehouse(from).warehouse(to).product(product).units(qty)
+        let shape = |it: &mut RequestShape| {
+            it.named("transfer").warehouse(from).warehouse(to).product(product).units(qty);
         };
         self.keyed(OperationKind::Transfer, shape, |call| {
             engine.admit()?;

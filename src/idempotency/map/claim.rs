@@ -7,7 +7,8 @@ use std::time::Duration;
 use crate::base::clock::Timestamp;
 use crate::base::sync::{nap, spin_loop, yield_now};
 use crate::idempotency::digest::NameDigest;
-use crate::idempotency::map::{IdempotencyMap, KeyEntry, KeyState};
+use crate::idempotency::map::IdempotencyMap;
+use crate::idempotency::map::parts::KeyEntry;
 
 /// The right to do a keyed request first. Dropped without an answer, it frees the key.
 #[must_use = "a dropped claim withdraws the claim"]
@@ -23,17 +24,19 @@ impl<A> ClaimedKey<'_, A> {
     /// queued (Law 2: whoever learns the answer is logged after it).
     pub(crate) fn publish(mut self, answer: A, now: Timestamp) {
         self.published = true;
-        self.keys.remember(self.name, self.fingerprint, answer, now);
+        let answer = KeyEntry::new(self.fingerprint, answer, now, self.keys.settles());
+        let mut part = self.keys.parts.of(self.name);
+        part.end(self.name);
+        self.keys.remember(part, self.name, answer);
     }
 }
 
 impl<A> Drop for ClaimedKey<'_, A> {
     fn drop(&mut self) {
         if !self.published {
-            let marker = |known: &KeyEntry<A>| matches!(known.state, KeyState::InProgress);
-            let withdrawn = self.keys.known.of(self.name).remove_if(self.name, marker);
-            debug_assert!(withdrawn.is_some(), "only its claim may take a marker away");
-            self.keys.leave_place();
+            let mut part = self.keys.parts.of(self.name);
+            part.end(self.name);
+            self.keys.places.count_down(&part.part.places);
         }
     }
 }

@@ -1,247 +1,226 @@
-//! The table behind the idempotency map: entries by the digest of their name, in parts, each under
-//! a lock of its own.
-//!
-//! A part is a dense list of entries, and an index with the place of each, open-addressed. So an
-//! entry takes its own bytes and some 8 of the index. A hash table of the entries themselves keeps
-//! room for a third to two thirds more of them.
+//! The parts of the idempotency map, each under a lock of its own: the answers whose names fall
+//! into it, in the order in which they were published, and the calls under way.
 
-use crate::base::sync::{Mutex, MutexGuard, lock};
+use crate::base::clock::Timestamp;
+use crate::base::sync::{AtomicU64, AtomicUsize, CachePadded, Mutex, MutexGuard, Ordering, lock};
 use crate::idempotency::digest::NameDigest;
+use crate::idempotency::map::table::KeyTable;
+use crate::idempotency::map::tally::Ahead;
 
-/// Entries in one piece of memory. A part that grows copies none of them.
-const CHUNK: usize = 64;
-
-/// All entries of the map.
-pub(super) struct Parts<V> {
-    parts: Box<[Mutex<Part<V>>]>,
+/// An answer that was published.
+pub(super) struct KeyEntry<A> {
+    // Bytes, all of them: so there is no gap between them.
+    fingerprint: [u8; 16],
+    at: [u8; 6],
+    pub(super) answer: A,
+    /// It may be dropped: somebody else has it, or nobody needs it.
+    pub(super) settled: bool,
 }
 
-impl<V> Parts<V> {
-    /// The most memory that an entry takes: its own bytes, and its share of an index that has just
-    /// grown, which is 3 parts in 8 full.
-    pub(super) const BYTES_AN_ENTRY: usize =
-        size_of::<(NameDigest, V)>() + size_of::<[u32; 8]>().div_ceil(3);
-
-    /// An empty table of so many parts, a power of two.
-    pub(super) fn new(parts: usize) -> Self {
-        debug_assert!(parts.is_power_of_two());
-        Self { parts: (0..parts).map(|_| Mutex::new(Part::default())).collect() }
+impl<A> KeyEntry<A> {
+    pub(super) fn new(fingerprint: u128, answer: A, at: Timestamp, settled: bool) -> Self {
+        const { assert!(Timestamp::MAX.as_millis() < 1 << 48) };
+        let [a, b, c, d, e, f, ..] = at.as_millis().to_le_bytes();
+        let at = [a, b, c, d, e, f];
+        Self { fingerprint: fingerprint.to_ne_bytes(), at, answer, settled }
     }
 
-    /// The part of this name, locked. Nobody may hold two.
-    pub(super) fn of(&self, name: NameDigest) -> MutexGuard<'_, Part<V>> {
+    pub(super) fn fingerprint(&self) -> u128 {
+        u128::from_ne_bytes(self.fingerprint)
+    }
+
+    /// When it was published.
+    pub(super) fn at(&self) -> Timestamp {
+        let [a, b, c, d, e, f] = self.at;
+        Timestamp::from_millis(u64::from_le_bytes([a, b, c, d, e, f, 0, 0]))
+    }
+}
+
+// What an answer of an engine takes in the table is this, and 16 bytes for its name.
+const _: () = assert!(size_of::<KeyEntry<[u8; 17]>>() == 40);
+
+/// A call that has claimed its key, and is not done.
+struct CallUnderWay {
+    name: NameDigest,
+    fingerprint: u128,
+}
+
+/// What the lock of a part guards.
+pub(super) struct Known<A> {
+    answers: KeyTable<KeyEntry<A>>,
+    /// In no order. There are no more than threads that have a key of this part, so a search sees
+    /// hardly ever any.
+    under_way: Vec<CallUnderWay>,
+}
+
+/// A part of the map.
+pub(super) struct Part<A> {
+    known: Mutex<Known<A>>,
+    /// The publish time of the oldest answer, plus one; 0 if there is none that is settled. Changed
+    /// under the lock.
+    oldest: AtomicU64,
+    /// How many calls are under way. Changed under the lock.
+    under_way: AtomicUsize,
+    /// Of the map's places.
+    pub(super) places: Ahead,
+    /// Of the answers that wait to be settled.
+    pub(super) unsettled: Ahead,
+}
+
+impl<A> Part<A> {
+    pub(super) fn lock(&self) -> LockedPart<'_, A> {
         // Nothing that runs under this lock can panic half-way.
-        lock(&self.parts[name.part() & (self.parts.len() - 1)])
+        LockedPart { part: self, known: lock(&self.known) }
     }
 
-    #[cfg(test)]
-    pub(super) fn len(&self) -> usize {
-        self.parts.iter().map(|part| lock(part).len).sum()
+    /// When the oldest answer was published, if it is settled: as far as one can tell without the
+    /// lock.
+    fn oldest(&self) -> Option<Timestamp> {
+        let oldest = self.oldest.load(Ordering::Relaxed).checked_sub(1)?;
+        Some(Timestamp::from_millis(oldest))
     }
 
-    /// How many entries the memory has room for.
-    #[cfg(test)]
-    pub(super) fn capacity(&self) -> usize {
-        let room =
-            |part: &Mutex<Part<V>>| lock(part).chunks.iter().map(Vec::capacity).sum::<usize>();
-        self.parts.iter().map(room).sum()
-    }
-}
-
-/// One part of the table.
-pub(super) struct Part<V> {
-    /// For each entry a cell, the first free one from its name's home on; 0 is free. At most three
-    /// quarters are taken. The lower bits of a cell, as many as it takes to count cells, are the
-    /// entry's place and 1; the others are of its name. So a search looks at other entries hardly
-    /// ever, each of which is likely to be far from the cache.
-    index: Vec<u32>,
-    /// The entries, without gaps. Only the last chunk has room.
-    chunks: Vec<Vec<(NameDigest, V)>>,
-    len: usize,
-}
-
-impl<V> Default for Part<V> {
-    fn default() -> Self {
-        Self { index: Vec::new(), chunks: Vec::new(), len: 0 }
+    /// How many calls are under way.
+    pub(super) fn under_way(&self) -> usize {
+        // Relaxed: a figure.
+        self.under_way.load(Ordering::Relaxed)
     }
 }
 
-impl<V> Part<V> {
-    pub(super) fn get(&self, name: NameDigest) -> Option<&V> {
-        let (_, place) = self.find(name)?;
-        Some(&self.at(place).1)
+/// A part of the map, locked. Nobody may hold two.
+pub(super) struct LockedPart<'a, A> {
+    pub(super) part: &'a Part<A>,
+    known: MutexGuard<'a, Known<A>>,
+}
+
+impl<A> LockedPart<'_, A> {
+    pub(super) fn answer(&self, name: NameDigest) -> Option<&KeyEntry<A>> {
+        self.known.answers.get(name)
     }
 
-    pub(super) fn get_mut(&mut self, name: NameDigest) -> Option<&mut V> {
-        let (_, place) = self.find(name)?;
-        Some(&mut self.chunks[place / CHUNK][place % CHUNK].1)
+    /// Adds the newest answer. There is none of this name.
+    pub(super) fn publish(&mut self, name: NameDigest, answer: KeyEntry<A>) {
+        let first = self.known.answers.len() == 0;
+        self.known.answers.push(name, answer);
+        if first {
+            self.note_oldest();
+        }
     }
 
-    /// Puts an entry in, and returns the one that it replaces.
-    pub(super) fn insert(&mut self, name: NameDigest, value: V) -> Option<V> {
-        if let Some(known) = self.get_mut(name) {
-            return Some(std::mem::replace(known, value));
-        }
-        if (self.len + 1) * 4 > self.index.len() * 3 {
-            self.grow();
-        }
-        let place = self.len;
-        let cell = self.free_cell(name);
-        self.index[cell] = self.cell_for(name, place);
-        match self.chunks.last_mut().filter(|chunk| chunk.len() < CHUNK) {
-            Some(chunk) => chunk.push((name, value)),
-            None => {
-                // The first chunk is small: a handful of keys should not cost 64 whole ones.
-                let mut chunk = Vec::with_capacity(if place == 0 { 4 } else { CHUNK });
-                chunk.push((name, value));
-                self.chunks.push(chunk);
-            }
-        }
-        self.len += 1;
-        None
-    }
-
-    /// Takes an entry out if `goes` says so.
-    pub(super) fn remove_if(
+    /// Settles an answer that `is_meant`, and says when it was published; `None` if there is none.
+    pub(super) fn settle(
         &mut self,
         name: NameDigest,
-        goes: impl FnOnce(&V) -> bool,
-    ) -> Option<V> {
-        let (cell, place) = self.find(name)?;
-        if !goes(&self.at(place).1) {
+        is_meant: impl FnOnce(&KeyEntry<A>) -> bool,
+    ) -> Option<Timestamp> {
+        let answer = self.known.answers.get_mut(name)?;
+        if answer.settled || !is_meant(answer) {
             return None;
         }
-        self.clear_cell(cell);
-        // The last entry takes the place, so that there is no gap.
-        let last = self.chunks.last_mut()?.pop()?;
-        if self.chunks.last().is_some_and(Vec::is_empty) {
-            self.chunks.pop();
-        }
-        self.len -= 1;
-        if place == self.len {
-            return Some(last.1);
-        }
-        if let Some(cell) = self.cell_of(last.0, self.len) {
-            self.index[cell] = self.cell_for(last.0, place);
-        }
-        let gone = std::mem::replace(&mut self.chunks[place / CHUNK][place % CHUNK], last);
-        Some(gone.1)
+        answer.settled = true;
+        let at = answer.at();
+        self.note_oldest();
+        Some(at)
     }
 
-    fn at(&self, place: usize) -> &(NameDigest, V) {
-        &self.chunks[place / CHUNK][place % CHUNK]
+    /// When the oldest answer was published, if it is settled.
+    pub(super) fn oldest(&self) -> Option<Timestamp> {
+        // The answer itself is likely to be far from the cache.
+        self.part.oldest()
     }
 
-    /// The cell and the place of an entry.
-    fn find(&self, name: NameDigest) -> Option<(usize, usize)> {
-        let mut cell = self.home(name)?;
-        let (last, wanted) = (self.index.len() - 1, self.cell_for(name, 0));
-        loop {
-            let known = self.index[cell];
-            let place = self.place_in(known)?;
-            if (known ^ wanted) as usize <= last && self.at(place).0 == name {
-                return Some((cell, place));
-            }
-            cell = (cell + 1) & last;
-        }
+    /// Drops the oldest answer.
+    pub(super) fn drop_oldest(&mut self) {
+        self.known.answers.pop_oldest();
+        self.note_oldest();
     }
 
-    /// The cell that has this place, which belongs to the entry of this name.
-    fn cell_of(&self, name: NameDigest, place: usize) -> Option<usize> {
-        let mut cell = self.home(name)?;
-        while self.place_in(self.index[cell]) != Some(place) {
-            cell = (cell + 1) & (self.index.len() - 1);
-        }
-        Some(cell)
+    /// Drops the answer of this name.
+    pub(super) fn drop_answer(&mut self, name: NameDigest) {
+        self.known.answers.remove(name);
+        self.note_oldest();
     }
 
-    /// The place that a cell names; `None` if it is free.
-    fn place_in(&self, cell: u32) -> Option<usize> {
-        (cell as usize & (self.index.len() - 1)).checked_sub(1)
+    fn note_oldest(&self) {
+        let oldest = self.known.answers.oldest().filter(|it| it.settled);
+        // Relaxed: who acts on it looks again under the lock.
+        self.part.oldest.store(oldest.map_or(0, |it| it.at().as_millis() + 1), Ordering::Relaxed);
     }
 
-    /// What the cell of an entry holds. A part of two thousand million entries, which is the most,
-    /// would take 150 GB.
-    fn cell_for(&self, name: NameDigest, place: usize) -> u32 {
-        (name.bits() & !(self.index.len() - 1) as u32) | (place as u32 + 1)
+    /// The fingerprint of the call under way of this name.
+    pub(super) fn under_way(&self, name: NameDigest) -> Option<u128> {
+        self.known.under_way.iter().find(|it| it.name == name).map(|it| it.fingerprint)
     }
 
-    /// The cell at which the search for this name begins; `None` while there are no cells.
-    fn home(&self, name: NameDigest) -> Option<usize> {
-        Some(name.home() & self.index.len().checked_sub(1)?)
+    pub(super) fn begin(&mut self, name: NameDigest, fingerprint: u128) {
+        self.known.under_way.push(CallUnderWay { name, fingerprint });
+        self.note_under_way();
     }
 
-    fn free_cell(&self, name: NameDigest) -> usize {
-        let last = self.index.len() - 1;
-        let mut cell = name.home() & last;
-        while self.index[cell] != 0 {
-            cell = (cell + 1) & last;
-        }
-        cell
+    fn note_under_way(&self) {
+        self.part.under_way.store(self.known.under_way.len(), Ordering::Relaxed);
     }
 
-    /// Frees a cell. Those behind it that could lie nearer to their home move up, so that no search
-    /// ends too early.
-    fn clear_cell(&mut self, cell: usize) {
-        let last = self.index.len() - 1;
-        let (mut free, mut next) = (cell, cell);
-        loop {
-            next = (next + 1) & last;
-            let Some(place) = self.place_in(self.index[next]) else { break };
-            let home = self.at(place).0.home() & last;
-            // How far it lies from its home, and from the free cell.
-            if (next.wrapping_sub(home) & last) >= (next.wrapping_sub(free) & last) {
-                self.index[free] = self.index[next];
-                free = next;
-            }
-        }
-        self.index[free] = 0;
-    }
-
-    #[cold]
-    fn grow(&mut self) {
-        self.index = vec![0; (self.index.len() * 2).max(8)];
-        for place in 0..self.len {
-            let cell = self.free_cell(self.at(place).0);
-            self.index[cell] = self.cell_for(self.at(place).0, place);
+    /// Ends the call under way of this name.
+    pub(super) fn end(&mut self, name: NameDigest) {
+        let place = self.known.under_way.iter().position(|it| it.name == name);
+        debug_assert!(place.is_some(), "only its claim may take a marker away");
+        if let Some(place) = place {
+            self.known.under_way.swap_remove(place);
+            self.note_under_way();
         }
     }
 }
 
-#[cfg(all(test, not(loom)))]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-    use std::collections::HashMap;
+/// All parts.
+pub(super) struct Parts<A>(Box<[CachePadded<Part<A>>]>);
 
-    proptest! {
-        /// Whatever comes and goes, it is what a map of the standard library has. Few homes, so
-        /// that most names meet others.
-        #[test]
-        fn it_holds_what_a_plain_map_holds(
-            steps in prop::collection::vec((0_u64..5, 0_u64..40, any::<u16>()), 0..600),
-        ) {
-            let (mut part, mut plain) = (Part::default(), HashMap::new());
-            for (step, number, value) in steps {
-                let name = NameDigest::from_halves([number % 7, number]);
-                match step {
-                    0 | 1 => prop_assert_eq!(part.insert(name, value), plain.insert(number, value)),
-                    2 => {
-                        let gone = part.remove_if(name, |own| own % 2 == 0);
-                        let goes = plain.get(&number).is_some_and(|own| own % 2 == 0);
-                        prop_assert_eq!(gone, goes.then(|| plain.remove(&number)).flatten());
-                    }
-                    3 => prop_assert_eq!(part.remove_if(name, |_| true), plain.remove(&number)),
-                    _ => {
-                        prop_assert_eq!(part.get_mut(name), plain.get_mut(&number));
-                    }
-                }
-                prop_assert_eq!(part.len, plain.len());
-            }
-            for number in 0..40 {
-                let name = NameDigest::from_halves([number % 7, number]);
-                prop_assert_eq!(part.get(name), plain.get(&number));
-            }
-        }
+impl<A> Parts<A> {
+    /// The most memory that an answer takes.
+    pub(super) const BYTES_AN_ANSWER: usize = KeyTable::<KeyEntry<A>>::BYTES_AN_ENTRY;
+
+    /// So many empty parts, a power of two.
+    pub(super) fn new(parts: usize) -> Self {
+        debug_assert!(parts.is_power_of_two());
+        let known = || Known { answers: KeyTable::default(), under_way: Vec::new() };
+        let part = |_| Part {
+            known: Mutex::new(known()),
+            oldest: AtomicU64::new(0),
+            under_way: AtomicUsize::new(0),
+            places: Ahead::new(),
+            unsettled: Ahead::new(),
+        };
+        Self((0..parts).map(|it| CachePadded::new(part(it))).collect())
+    }
+
+    /// The part of this name, locked.
+    pub(super) fn of(&self, name: NameDigest) -> LockedPart<'_, A> {
+        self.0[name.part() & (self.0.len() - 1)].lock()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Part<A>> {
+        self.0.iter().map(|part| &**part)
+    }
+
+    /// The part with the oldest settled answer, and when that was published: as far as one can tell
+    /// without a lock.
+    pub(super) fn oldest(&self) -> Option<(&Part<A>, Timestamp)> {
+        let of_parts = self.iter().filter_map(|part| Some((part, part.oldest()?)));
+        of_parts.min_by_key(|(_, at)| *at)
+    }
+
+    /// How many answers there are, and calls under way.
+    #[cfg(all(test, not(loom)))]
+    pub(super) fn len(&self) -> usize {
+        self.iter()
+            .map(|part| lock(&part.known))
+            .map(|it| it.answers.len() + it.under_way.len())
+            .sum()
+    }
+
+    /// How many answers the memory has room for.
+    #[cfg(all(test, not(loom)))]
+    pub(super) fn capacity(&self) -> usize {
+        self.iter().map(|part| lock(&part.known).answers.capacity()).sum()
     }
 }

@@ -132,7 +132,7 @@ fn a_refusal_is_not_remembered() {
     let claim = keys.claim(&named(1), OTHER_PRINT, at(0), OnDuplicate::Refuse);
     assert!(matches!(claim, KeyClaim::First(_)));
     drop(claim);
-    assert_eq!((keys.known.len(), keys.len(), keys.evicted_before()), (0, 0, None));
+    assert_eq!((keys.parts.len(), keys.len(), keys.evicted_before()), (0, 0, None));
 }
 
 #[test]
@@ -204,7 +204,7 @@ fn a_purge_drops_what_has_expired_and_no_more() {
     assert_eq!(keys.purge(at(104), 3), 3);
     assert_eq!((keys.len(), keys.evicted_before()), (7, Some(at(2))));
     assert_eq!(keys.purge(at(104), 3), 1);
-    assert_eq!((keys.len(), keys.known.len(), keys.evicted_before()), (6, 6, Some(at(3))));
+    assert_eq!((keys.len(), keys.parts.len(), keys.evicted_before()), (6, 6, Some(at(3))));
     assert_eq!(keys.get(&named(4), at(104)), Some(4));
 }
 
@@ -213,25 +213,48 @@ fn expired_keys_leave_faster_than_others_come() {
     let keys = keys();
     (0..10).for_each(|number| publish(&keys, number, at(0)));
     (10..15).for_each(|number| publish(&keys, number, at(101)));
-    assert_eq!((keys.len(), keys.known.len()), (5, 5));
+    assert_eq!((keys.len(), keys.parts.len()), (5, 5));
     assert_eq!(keys.evicted_before(), Some(at(0)));
+    // Of many parts, each has got about as many as it had, and lost up to two for each.
+    let keys = keys_for(Duration::from_millis(100), 1_000_000);
+    (0..10_000).for_each(|number| publish(&keys, number, at(0)));
+    (10_000..20_000).for_each(|number| publish(&keys, number, at(101)));
+    assert!((10_000..10_050).contains(&keys.len()), "{}", keys.len());
+    assert_eq!(keys.parts.len(), keys.len());
 }
 
 #[test]
 fn beyond_the_count_the_first_published_leave_first() {
-    let keys = keys();
-    // Claimed in one order and published in the other.
-    let mut tickets: Vec<_> = (0..1_000).map(|id| (id, first(&keys, named(id), at(1)))).collect();
-    while let Some((id, claimed_key)) = tickets.pop() {
-        claimed_key.publish(id, at(2 + (999 - id) / 100));
+    for count in [1_000, 20_000] {
+        let keys = keys_for(Duration::from_secs(3_600), count);
+        // Claimed in one order and published in the other.
+        let claims = (0..count as u64).map(|id| (id, first(&keys, named(id), at(1))));
+        let mut tickets: Vec<_> = claims.collect();
+        let oldest = tickets.len() as u64 - 1;
+        while let Some((id, claimed_key)) = tickets.pop() {
+            claimed_key.publish(id, at(2 + oldest - id));
+        }
+        assert_eq!((keys.len(), keys.evicted_before()), (count, None));
+        for later in 0..500 {
+            publish(&keys, 50_000 + later, at(30_000));
+            assert_eq!((keys.len(), keys.parts.len()), (count, count));
+            assert_eq!(keys.get(&named(oldest - later), at(30_000)), None);
+            let next = oldest - later - 1;
+            assert_eq!(keys.get(&named(next), at(30_000)), Some(next));
+            assert_eq!(keys.evicted_before(), Some(at(2 + later)));
+        }
     }
-    assert_eq!((keys.len(), keys.evicted_before()), (1_000, None));
+}
 
-    publish(&keys, 5_000, at(20));
-    assert_eq!((keys.len(), keys.known.len()), (1_000, 1_000));
-    assert_eq!(keys.get(&named(999), at(20)), None);
-    assert_eq!(keys.get(&named(998), at(20)), Some(998));
-    assert_eq!(keys.evicted_before(), Some(at(2)));
+/// Also where all came at the same moment.
+#[test]
+fn few_answers_leave_in_their_order_to_the_last_one() {
+    let keys = keys_for(Duration::from_secs(3_600), 3);
+    for number in 0..100 {
+        publish(&keys, number, at(7));
+        let kept = (0..=number).filter(|known| keys.get(&named(*known), at(7)).is_some());
+        assert!(kept.eq(number.saturating_sub(2)..=number), "{number}");
+    }
 }
 
 #[test]
@@ -259,7 +282,7 @@ fn at_the_bound_a_new_key_is_refused_and_an_old_one_is_answered() {
         assert!(matches!(ask(9, 100), KeyClaim::Full));
     }
     assert!(matches!(ask(0, 100), KeyClaim::Repeat(0)), "no answer has left");
-    assert_eq!((keys.len(), keys.known.len(), keys.in_stock().dropped_early), (3, 3, 0));
+    assert_eq!((keys.len(), keys.parts.len(), keys.in_stock().dropped_early), (3, 3, 0));
     // Its time is up: one place is free, and no second one.
     let claimed_key = first(&keys, named(9), at(101));
     assert!(matches!(ask(8, 101), KeyClaim::Full));
@@ -278,7 +301,7 @@ fn a_key_whose_time_is_up_gives_its_place_to_its_own_next_call() {
     publish(&keys, 3, at(101));
     publish(&keys, 4, at(101));
     assert!(matches!(keys.claim(&named(5), PRINT, at(101), OnDuplicate::Wait), KeyClaim::Full));
-    assert_eq!((keys.len(), keys.known.len()), (3, 3));
+    assert_eq!((keys.len(), keys.parts.len()), (3, 3));
 }
 
 #[test]
@@ -312,20 +335,20 @@ fn many_threads_never_take_more_places_than_there_are() {
             let threads: Vec<_> = (0..4).map(|it| scope.spawn(move || claim_two(it))).collect();
             threads.into_iter().map(|thread| thread.join().expect("no panic")).sum()
         });
-        assert_eq!((published, keys.len(), keys.known.len()), (3, 3, 3));
+        assert_eq!((published, keys.len(), keys.parts.len()), (3, 3, 3));
     }
 }
 
 #[test]
-fn the_old_place_of_a_name_does_not_drop_its_new_answer() {
+fn the_old_answer_of_a_name_leaves_and_its_new_one_stays() {
     let keys = keys();
     publish(&keys, 1, at(0));
-    // Expired, and published again before its old place in the queue was cleared.
+    // Expired, and published again before it was dropped.
     let claimed_key = first(&keys, named(1), at(101));
     claimed_key.publish(11, at(101));
-    assert_eq!(keys.purge(at(102), 9), 0, "publishing has cleared the old place");
+    assert_eq!(keys.purge(at(102), 9), 0, "the claim has taken the old answer out");
     assert_eq!((keys.get(&named(1), at(102)), keys.len()), (Some(11), 1));
-    // The same, with the old place still there when the count drops the oldest.
+    // The same at the bound, where the oldest leaves.
     for number in 2..1_001 {
         publish(&keys, number, at(101));
     }
@@ -379,9 +402,8 @@ fn memory_is_bounded_over(steps: u64) {
         }
     });
     assert!(keys.len() <= 1_000);
-    assert_eq!((keys.known.len(), keys.eviction().len()), (keys.len(), keys.len()));
-    assert!(keys.known.capacity() < 16_000, "{}", keys.known.capacity());
-    assert!(keys.eviction().room() < 4_000, "{}", keys.eviction().room());
+    assert_eq!(keys.parts.len(), keys.len());
+    assert!(keys.parts.capacity() < 16_000, "{}", keys.parts.capacity());
 }
 
 #[test]
@@ -423,4 +445,49 @@ fn an_answer_waits_until_it_is_settled_and_is_settled_once() {
     assert!(matches!(third(), KeyClaim::First(_)));
     publish(&keys, 3, at(2));
     assert_eq!(keys.unsettled(), 2);
+}
+
+/// Parts take several places ahead where there are so many: no more are taken than there are, and
+/// none is left.
+#[test]
+fn a_large_bound_is_met_to_the_last_place() {
+    const BOUND: usize = 1 << 17;
+    let lifetime = Duration::from_millis(100);
+    let limits = KeyLimits { lifetime, count: BOUND, drop_oldest: false, unsettled: None };
+    let keys = IdempotencyMap::new(limits);
+    let mut numbers = 0..;
+    let mut fill = |now| {
+        for number in numbers.by_ref() {
+            match keys.claim(&named(number), PRINT, now, OnDuplicate::Refuse) {
+                KeyClaim::First(claimed_key) => claimed_key.publish(number, now),
+                KeyClaim::Full => return (keys.len(), keys.parts.len()),
+                other => panic!("{other:?}"),
+            }
+        }
+        unreachable!("there is a bound");
+    };
+    assert_eq!(fill(at(0)), (BOUND, BOUND));
+    for number in 0..1_000 {
+        let claim = keys.claim(&named(number), PRINT, at(0), OnDuplicate::Refuse);
+        assert!(matches!(claim, KeyClaim::Repeat(answer) if answer == number));
+    }
+    while keys.purge(at(101), 1_000) > 0 {}
+    assert_eq!((keys.len(), keys.parts.len()), (0, 0));
+    assert_eq!(fill(at(101)), (BOUND, BOUND));
+}
+
+/// A refused call leaves nothing, whatever other calls are under way.
+#[test]
+fn refused_calls_take_no_memory() {
+    let keys = keys();
+    let _longest = first(&keys, named(0), at(0));
+    let mut others = std::collections::VecDeque::new();
+    for number in 1..20_000 {
+        others.push_back(first(&keys, named(number), at(0)));
+        if others.len() > 50 {
+            others.pop_front();
+        }
+    }
+    drop(others);
+    assert_eq!((keys.len(), keys.parts.len(), keys.parts.capacity()), (1, 1, 0));
 }

@@ -280,10 +280,9 @@ fn notes_block(
     let hash: [u8; 32] = records.array().or_no(SHORT)?;
     let block = notes.take(length.checked_add(BLOCK_HEAD).or_no(MISSING)?).or_no(MISSING)?;
     let (state, block) = block.split_first().or_no(MISSING)?;
-    let (salt, text) = block.split_at(BLOCK_HEAD - 1);
     match *state {
-        PRESENT if salted_hash(salt, text) == hash => {
-            read_pairs(text, pairs).or_no("notes that are no pairs of text")?;
+        PRESENT if salted_hash(block) == hash => {
+            read_pairs(&block[BLOCK_HEAD - 1..], pairs).or_no("notes that are no pairs of text")?;
             Ok(false)
         }
         PRESENT => Err(NoRecord { what: "notes that are not those that were written" }),

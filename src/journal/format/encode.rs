@@ -198,10 +198,11 @@ impl Encoder {
         put_varint(&mut self.records, self.text.len() as u64);
         let mut salt = [0; SALT];
         self.salts.fill_bytes(&mut salt);
-        self.records.extend_from_slice(&salted_hash(&salt, &self.text));
         self.notes.push(PRESENT);
+        let block = self.notes.len();
         self.notes.extend_from_slice(&salt);
         self.notes.extend_from_slice(&self.text);
+        self.records.extend_from_slice(&salted_hash(&self.notes[block..]));
     }
 }
 

@@ -19,12 +19,15 @@ pub(crate) fn usual_fingerprint(record: &RecordBuf) -> Option<u128> {
     let header = &record.header;
     match line.entry_type {
         EntryType::Movement(AdjustmentType::Sold) => {
-            Some(Fingerprint::of("confirm").id(header.reservation?).absent().finish())
+            let mut print = Fingerprint::new();
+            Some(print.named("confirm").id(header.reservation?).absent().finish())
         }
         EntryType::Movement(AdjustmentType::Reserved) => {
             let Subject::Level(level) = line.subject else { return None };
             let ttl = header.expires_at?.saturating_since(header.at);
-            let print = Fingerprint::of("reserve")
+            let mut print = Fingerprint::new();
+            print
+                .named("reserve")
                 .number(u64::from(level.0))
                 .number(u64::from(line.quantity))
                 .number(ttl.as_secs())

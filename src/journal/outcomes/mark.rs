@@ -1,6 +1,7 @@
 //! Marks: the salted hashes under which outcomes lie in the files. A mark is as good as random, so
 //! sorted marks spread evenly, and a few first bits of one tell its page.
 
+use crate::base::error::MAX_KEY_BYTES;
 use crate::reservation::id::ReservationId;
 
 /// Bytes of a mark.
@@ -69,12 +70,15 @@ impl Marker {
         self.mark(OutcomeKind::Retake, of.as_uuid().as_bytes())
     }
 
+    /// The name is a key, or an id, which is shorter.
     fn mark(&self, kind: OutcomeKind, name: &[u8]) -> OutcomeMark {
-        let mut hasher = blake3::Hasher::new_keyed(&self.salt);
-        hasher.update(&[kind as u8]);
-        hasher.update(name);
+        // In one piece, which takes half as long as a hasher that is fed.
+        let mut bytes = [kind as u8; 1 + MAX_KEY_BYTES];
+        let (_, place) = bytes[..=name.len()].split_at_mut(1);
+        place.copy_from_slice(name);
+        let hash = blake3::keyed_hash(&self.salt, &bytes[..=name.len()]);
         let mut mark = [0; MARK];
-        mark.copy_from_slice(&hasher.finalize().as_bytes()[..MARK]);
+        mark.copy_from_slice(&hash.as_bytes()[..MARK]);
         OutcomeMark(mark)
     }
 }

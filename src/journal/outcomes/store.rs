@@ -183,6 +183,13 @@ impl Outcomes {
         end >= self.remembered.load(Ordering::Acquire)
     }
 
+    /// Whether there is no file yet, and nothing that one should have had: then no answer and no
+    /// outcome is in any.
+    pub(crate) fn has_nothing(&self) -> bool {
+        let set = lock(&self.set);
+        set.runs.is_empty() && self.reaches_memory(&set)
+    }
+
     /// Whether a record of this time has had its time at the journal time `now`.
     pub(crate) fn is_over(&self, time: JournalTime, now: JournalTime) -> bool {
         time < self.cut(now)

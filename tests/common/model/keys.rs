@@ -59,7 +59,9 @@ impl Keys {
             None => Claim::First,
             Some(known) if now > known.at + self.lifetime => {
                 // The expired answer is dropped, even if the claiming call fails.
+                let number = known.number;
                 self.known.remove(&name);
+                self.order.retain(|(_, own, _)| *own != number);
                 Claim::First
             }
             Some(known) if known.print != *print => Claim::Conflict,

@@ -316,7 +316,7 @@ fn words_of(log: &[String]) -> Vec<String> {
 /// Where the source has the words of fingerprints.
 fn words_of_the_source(text: &str) -> BTreeSet<&str> {
     let mut words = BTreeSet::new();
-    for maker in ["Shape::new(\"", "basket_shape(\""] {
+    for maker in ["it.named(\"", "basket_shape(it, \""] {
         let found = text.split(maker).skip(1);
         words.extend(found.filter_map(|rest| rest.split('"').next()));
     }

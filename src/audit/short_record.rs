@@ -1,0 +1,184 @@
+//! Short records: one entry, with a key or a few notes, that go through the queue in words. So the
+//! record of what a shop calls takes no buffer, no lock and no memory of the allocator on its way.
+//!
+//! The entry lies in its place of the queue as a plain one does, and these words in the place's
+//! row:
+//!
+//! ```text
+//!   word 0   lengths: of the key, the answer and the text; how many notes; the answer's first byte
+//!   word 1   where the name and the value of each note end in the text, a byte each
+//!   2, 3     the fingerprint
+//!   4, 5     the answer, from its second byte on
+//!   6 ...    the key, then the text: names and values, one after the other
+//! ```
+
+use crate::audit::pairs::Pairs;
+use crate::audit::record::{KeyMark, PlainEntry, RecordBuf, ShortBytes, Subject};
+use crate::audit::ring::Row;
+
+/// How many words a row has.
+pub(crate) const ROW_WORDS: usize = 16;
+/// Those before the key and the text.
+const FIXED: usize = 6;
+/// Most bytes of key and text.
+const TEXT: usize = (ROW_WORDS - FIXED) * 8;
+/// Most bytes of an answer.
+const ANSWER: usize = 17;
+
+/// What a short record has besides its entry.
+#[derive(Debug)]
+pub(crate) struct Extras {
+    words: [u64; ROW_WORDS],
+    used: usize,
+}
+
+/// A key with the fingerprint of its request, and the answer's bytes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct KeyParts<'a> {
+    pub(crate) key: &'a [u8],
+    pub(crate) fingerprint: u128,
+    pub(crate) answer: &'a [u8; ANSWER],
+}
+
+impl Extras {
+    /// These; `None` if they are too long for a row.
+    #[inline]
+    pub(crate) fn new(key: Option<KeyParts<'_>>, notes: &Pairs) -> Option<Self> {
+        let name = key.map_or(&[][..], |it| it.key);
+        let (notes, text) = notes.few()?;
+        let mut bytes = [0; TEXT];
+        bytes.get_mut(..name.len())?.copy_from_slice(name);
+        let used = name.len() + text.len();
+        bytes.get_mut(name.len()..used)?.copy_from_slice(text.as_bytes());
+        let mut words = [0; ROW_WORDS];
+        // All lengths are below that of `bytes`.
+        let mut lengths = [name.len() as u8, 0, text.len() as u8, notes.len() as u8, 0, 0, 0, 0];
+        if let Some(KeyParts { fingerprint, answer: [tag, answer @ ..], .. }) = key {
+            (lengths[1], lengths[4]) = (ANSWER as u8, *tag);
+            [words[2], words[3]] = halves(fingerprint);
+            [words[4], words[5]] = halves(u128::from_le_bytes(*answer));
+        }
+        words[0] = u64::from_le_bytes(lengths);
+        let ends = notes.iter().flatten().rev();
+        words[1] = ends.fold(0, |ends, end| ends << 8 | u64::from(*end));
+        let (all, _) = bytes.as_chunks::<8>();
+        words[FIXED..].iter_mut().zip(all).for_each(|(word, it)| *word = u64::from_le_bytes(*it));
+        Some(Self { words, used: FIXED + used.div_ceil(8) })
+    }
+
+    /// The words of the row.
+    #[inline]
+    pub(crate) fn words(&self) -> &[u64] {
+        &self.words[..self.used]
+    }
+
+    /// Adds the extras of a row to a record.
+    fn add_to(row: &Row<ROW_WORDS>, record: &mut RecordBuf) {
+        let [key, answer, text, notes, tag, ..] = row.word(0).to_le_bytes().map(usize::from);
+        let mut bytes = [0; TEXT];
+        let used = (key + text).min(TEXT);
+        let (all, _) = bytes.as_chunks_mut::<8>();
+        let words = FIXED..FIXED + used.div_ceil(8);
+        all.iter_mut().zip(words).for_each(|(it, word)| *it = row.word(word).to_le_bytes());
+        let (key, text) = bytes[..used].split_at(key.min(used));
+        if answer > 0 {
+            let mut answer = [tag as u8; ANSWER];
+            answer[1..9].copy_from_slice(&row.word(4).to_le_bytes());
+            answer[9..].copy_from_slice(&row.word(5).to_le_bytes());
+            let fingerprint = u128::from(row.word(3)) << 64 | u128::from(row.word(2));
+            let parts = ShortBytes::new(key).zip(ShortBytes::new(&answer));
+            record.key = parts.map(|(key, answer)| KeyMark { key, fingerprint, answer });
+        }
+        if notes > 0 {
+            // It was text when it was pushed.
+            let text = std::str::from_utf8(text).unwrap_or_default();
+            let ends = row.word(1).to_le_bytes().map(u32::from);
+            let (ends, _) = ends.as_chunks::<2>();
+            record.metadata.set_few(text, ends, notes);
+        }
+    }
+}
+
+fn halves(number: u128) -> [u64; 2] {
+    [number as u64, (number >> 64) as u64]
+}
+
+impl RecordBuf {
+    /// Fills an empty buffer with an entry, and what its row has.
+    pub(crate) fn fill(&mut self, entry: &PlainEntry, row: &Row<ROW_WORDS>) {
+        self.header = entry.header();
+        self.line(entry.entry_type(), Subject::Level(entry.level()), entry.quantity(), None);
+        debug_assert!(!entry.is_expiry(), "an expiry has a note of its own");
+        Extras::add_to(row, self);
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::audit::entry::AdjustmentType;
+    use crate::audit::pairs::FEW;
+    use crate::audit::ring::{Beside, FoundBeside, Ring, Wants};
+    use crate::base::clock::Timestamp;
+    use crate::reservation::id::{Owner, ReservationId};
+    use crate::stock::handle::LevelIndex;
+    use proptest::prelude::*;
+
+    fn entry() -> PlainEntry {
+        let (at, expiry) = (Timestamp::from_millis(7), Timestamp::from_millis(99));
+        PlainEntry::new(AdjustmentType::Reserved, at, LevelIndex(3), 9)
+            .reservation(ReservationId::from_halves([1, 2]))
+            .owner(Some(Owner([5; 16])))
+            .expires_at(expiry)
+    }
+
+    fn through_a_row(extras: &Extras) -> RecordBuf {
+        let ring = Ring::<(), 1, ROW_WORDS>::new(1);
+        let _ = ring.publish(ring.ticket(), [0], Beside::Words(extras.words()));
+        let mut record = RecordBuf::default();
+        ring.drain(1, |_, found| {
+            let FoundBeside::Words(row) = found else { panic!("a row was pushed") };
+            record.fill(&entry(), row);
+            Wants::More
+        });
+        record
+    }
+
+    proptest! {
+        #[test]
+        fn what_went_into_a_row_comes_out_of_it(
+            key in prop::option::of(prop::collection::vec(any::<u8>(), 1..65)),
+            fingerprint: u128,
+            answer: [u8; ANSWER],
+            notes in prop::collection::vec((".{0,9}", ".{0,20}"), 0..6),
+        ) {
+            let mut pairs = Pairs::new();
+            notes.iter().for_each(|(name, value)| pairs.push(name, value));
+            let parts = key.as_ref().map(|key| KeyParts { key, fingerprint, answer: &answer });
+            let length = key.as_ref().map_or(0, Vec::len) + pairs.bytes();
+            let extras = Extras::new(parts, &pairs);
+            prop_assert_eq!(extras.is_some(), length <= TEXT && notes.len() <= FEW);
+            if let Some(extras) = extras {
+                let record = through_a_row(&extras);
+                let mark = key.map(|key| KeyMark {
+                    key: ShortBytes::new(&key).expect("short"),
+                    fingerprint,
+                    answer: ShortBytes::new(&answer).expect("short"),
+                });
+                prop_assert_eq!(record.key, mark);
+                prop_assert_eq!(record.metadata, pairs);
+            }
+        }
+    }
+
+    #[test]
+    fn a_record_of_a_row_has_all_that_its_entry_has() {
+        let mut pairs = Pairs::new();
+        pairs.push("order", "17");
+        let record = through_a_row(&Extras::new(None, &pairs).expect("short"));
+        assert_eq!(record.header, entry().header());
+        let line = (record.lines[0].entry_type, record.lines[0].quantity, record.lines.len());
+        assert_eq!(line, (AdjustmentType::Reserved.into(), 9, 1));
+        assert_eq!((record.key, record.expired, record.keep), (None, false, false));
+    }
+}
