@@ -230,13 +230,13 @@ fn alone(finder: &Finder<'_>) -> Vec<Target> {
     vec![
         Finder::plain(
             "a pair, 1 thread, 50,000 live, buffered journal",
-            AtMost(200.0),
+            AtMost(140.0),
             nanos,
             buffered.map(Row::ns_range),
         ),
         Finder::plain(
             "a pair, 1 thread, 50,000 live, in memory",
-            AtMost(130.0),
+            AtMost(100.0),
             nanos,
             memory.map(Row::ns_range),
         ),
@@ -271,13 +271,13 @@ fn together(finder: &Finder<'_>) -> Vec<Target> {
             beside: finder.shared_cores(two).unwrap_or_default(),
             ..Finder::plain(
                 "2 threads, 50,000 live each",
-                AtLeast(5e6),
+                AtLeast(6.5e6),
                 a_second,
                 two.map(Row::rate_range),
             )
         },
-        finder.over("the same, against the mutex", 3.0, on(&shop, "mutex", 2, many)),
-        finder.over("the same, against DashMap", 2.5, on(&shop, "dashmap", 2, many)),
+        finder.over("the same, against the mutex", 4.0, on(&shop, "mutex", 2, many)),
+        finder.over("the same, against DashMap", 3.0, on(&shop, "dashmap", 2, many)),
         finder.over("1 thread, 1 live, against the mutex", 1.0, on(&shop, "mutex", 1, 1)),
         finder.over("1 thread, 1 live, against DashMap", 1.0, on(&shop, "dashmap", 1, 1)),
         finder.over("2 threads, 1 live each, against the mutex", 1.0, on(&shop, "mutex", 2, 1)),
@@ -371,7 +371,7 @@ fn at_rest(finder: &Finder<'_>) -> Vec<Target> {
             percent,
             bound.and_then(|row| row.over_own),
         ),
-        Finder::plain("a refused reserve", AtMost(20.0), nanos, refused(1).map(Row::ns_range)),
+        Finder::plain("a refused reserve", AtMost(15.0), nanos, refused(1).map(Row::ns_range)),
         Finder::plain(
             "refused reserves, 2 threads against 1",
             AtLeast(1.8),
