@@ -8,6 +8,7 @@ mod common;
 mod properties {
     mod driver;
     mod plan;
+    mod translate;
 
     use proptest::prelude::*;
     use proptest::test_runner::{Config, FileFailurePersistence};

@@ -31,6 +31,8 @@ mod prefetch;
 mod prefetched;
 mod recording;
 mod request;
+mod request_options;
+mod request_shape;
 mod sweeper;
 #[cfg(feature = "testing")]
 mod testing;
@@ -59,7 +61,6 @@ use crate::reservation::slots::Slots;
 use crate::stock::catalog::Catalog;
 
 pub use answer::{ConfirmOrRetake, KeyAnswer, Release};
-pub use call::KeyLookup;
 pub use durability::{Durability, OperationKind};
 #[cfg(feature = "journal")]
 pub use journal::RecoveryReport;
@@ -73,6 +74,7 @@ pub use place::{BasketLine, LevelRef, ProductRef, WarehouseRef};
 #[cfg(feature = "journal")]
 pub use prefetch::Prefetch;
 pub use request::{HoldRequest, KeepRequest, Request, TransferRequestBuilder};
+pub use request_options::KeyLookup;
 pub use transfer_request::{
     TransferDecision, TransferRequest, TransferRequestId, TransferRequestStatus,
 };

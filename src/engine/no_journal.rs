@@ -9,7 +9,7 @@ use crate::base::clock::Timestamp;
 use crate::base::error::{KeyError, RedactError};
 use crate::engine::InventoryManager;
 use crate::engine::answer::Answer;
-use crate::engine::call::RequestOptions;
+use crate::engine::request_options::RequestOptions;
 use crate::engine::view::filed::FiledOutcome;
 use crate::engine::view::stats::OutcomeFigures;
 use crate::idempotency::KeyName;

@@ -5,10 +5,11 @@
 //! makes a new hold.)
 
 use crate::engine::Engine;
-use crate::engine::call::{Call, KeyLookup, RequestOptions};
+use crate::engine::call::Call;
 use crate::engine::durability::Durability;
 #[cfg(feature = "journal")]
 use crate::engine::prefetch::Prefetch;
+use crate::engine::request_options::{KeyLookup, RequestOptions};
 use crate::idempotency::IdempotencyKey;
 use crate::reservation::id::Owner;
 #[cfg(feature = "journal")]

@@ -5,15 +5,16 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use stockade::{
-    AuditEntry, BasketError, BasketLine, Health, HoldRequest, IdempotencyKey, InventoryManager,
-    LevelHandle, LevelRef, Limits, ManualClock, NoReservation, Owner, ProductRef, Request,
-    ReservationId, ReservationStatus, RetakeError, ShortLine, StockAlert, StockAlertListener,
-    Timestamp, WarehouseRef, WarehouseSpec, WhenFull,
+    AuditEntry, BasketLine, Health, HoldRequest, InventoryManager, LevelHandle, LevelRef, Limits,
+    ManualClock, NoReservation, Owner, ProductRef, ReservationId, ReservationStatus, RetakeError,
+    StockAlert, StockAlertListener, Timestamp, WarehouseRef, WarehouseSpec, WhenFull,
 };
-use uuid::Uuid;
 
 use super::plan::{PRODUCTS, Step, WAREHOUSES, What, Where};
-use crate::common::model::call::{Answer, Call, Denied, Entry, Given, HoldRef, Op, Place};
+use super::translate::{
+    basket_denied, done, never_made, request_key, short, slot_of, with_options,
+};
+use crate::common::model::call::{Answer, Call, Entry, Given, HoldRef, Op, Place};
 use crate::common::model::{Alert, Bounds, Model};
 use crate::common::{ledger, log_of, ms};
 
@@ -452,49 +453,4 @@ impl Driver {
     fn id(&self, hold: HoldRef) -> ReservationId {
         hold.map_or_else(never_made, |hold| self.ids[hold])
     }
-}
-
-fn with_options<'a>(request: Request<'a>, call: &Call) -> Request<'a> {
-    let request = match call.key {
-        Some(key) => request.key(request_key(key)),
-        None => request,
-    };
-    match call.note {
-        Some(note) => request.note("note", note),
-        None => request,
-    }
-}
-
-fn done<E: Into<stockade::Error>>(answer: Result<(), E>) -> Answer {
-    answer.map(|()| Given::Done).map_err(|error| Denied::Other(error.into()))
-}
-
-fn basket_denied(error: BasketError) -> Denied {
-    match error {
-        BasketError::Insufficient { lines, overdue_left } => short(lines, overdue_left),
-        other => other.into(),
-    }
-}
-
-fn short(lines: Vec<ShortLine>, overdue_left: bool) -> Denied {
-    let plain =
-        |it: ShortLine| (it.warehouse, it.product, it.needed, it.available, it.never_stocked);
-    Denied::Short { lines: lines.into_iter().map(plain).collect(), overdue_left }
-}
-
-fn request_key(number: u8) -> IdempotencyKey {
-    IdempotencyKey::try_from(&[b'k', number][..]).expect("two bytes")
-}
-
-/// The slot in an id: twelve bits of the high half, twenty of the low half.
-fn slot_of(id: ReservationId) -> u32 {
-    let bits = id.as_uuid().as_u128();
-    let (high, low) = (bits >> 64 & 0xfff, bits >> 42 & 0xf_ffff);
-    (high << 20 | low) as u32
-}
-
-/// An id in the engine's format, of a slot that is never reached.
-fn never_made() -> ReservationId {
-    let uuid = Uuid::from_u128(0x0200_0000_0000_8fff_bfff_fc00_0000_0001);
-    ReservationId::from_uuid(uuid).expect("a UUID of version 8")
 }

@@ -5,12 +5,14 @@ use std::collections::BTreeMap;
 
 use crate::base::error::{Gone, NoReservation, RetakeError, Uncertain};
 use crate::engine::answer::ConfirmOrRetake;
-use crate::engine::call::{Call, RequestOptions, RequestShape};
+use crate::engine::call::Call;
 use crate::engine::durability::OperationKind;
 use crate::engine::ops::basket::{Purpose, WantedLines, basket_shape};
 use crate::engine::ops::hold_end::{EndKind, EndOutcome};
 use crate::engine::place::{BasketLine, OwnLines};
 use crate::engine::request::on_requests_for_holds;
+use crate::engine::request_options::RequestOptions;
+use crate::engine::request_shape::RequestShape;
 use crate::engine::view::outcome::{FormerHold, KnownEnd};
 use crate::engine::view::reservation::UnitsEnded;
 use crate::engine::{Engine, InventoryManager};

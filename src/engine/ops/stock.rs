@@ -6,10 +6,11 @@ use crate::base::error::{AddError, RemoveError, SettingError, ShipError, Uncerta
 use crate::base::quantity::Quantity;
 use crate::engine::InventoryManager;
 use crate::engine::answer::Answer;
-use crate::engine::call::{Call, RequestShape};
+use crate::engine::call::Call;
 use crate::engine::durability::OperationKind;
 use crate::engine::place::{LevelRef, OwnLevel};
 use crate::engine::request::Request;
+use crate::engine::request_shape::RequestShape;
 use crate::stock::handle::LevelHandle;
 
 /// # Stock

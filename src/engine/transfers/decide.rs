@@ -9,10 +9,11 @@ use crate::base::error::{
     Applied, ApproveError, CallError, NotOpen, RejectError, TransferFailure, Uncertain,
 };
 use crate::engine::answer::Answer;
-use crate::engine::call::{Call, RequestShape};
+use crate::engine::call::Call;
 use crate::engine::durability::OperationKind;
 use crate::engine::place::{OwnLevel, check_name};
 use crate::engine::request::Request;
+use crate::engine::request_shape::RequestShape;
 use crate::engine::transfer_request::{
     TransferDecision, TransferRequestId, TransferRequestStatus as Status,
 };

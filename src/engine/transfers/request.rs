@@ -4,10 +4,11 @@ use crate::audit::entry::{AdjustmentType, EventType};
 use crate::audit::record_builder::RecordBuilder;
 use crate::base::error::{NoTransferRequest, PlaceError, RequestTransferError};
 use crate::base::quantity::Quantity;
-use crate::engine::call::{Call, RequestShape};
+use crate::engine::call::Call;
 use crate::engine::durability::OperationKind;
 use crate::engine::place::{OwnProduct, ProductRef, WarehouseRef, check_name};
 use crate::engine::request::{Request, TransferRequestBuilder};
+use crate::engine::request_shape::RequestShape;
 use crate::engine::transfer_request::{
     TransferRequest, TransferRequestId, TransferRequestStatus as Status,
 };

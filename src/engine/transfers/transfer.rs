@@ -7,10 +7,11 @@ use crate::base::error::{
     ApproveError, NotStarted, PlaceError, TransferError, TransferFailure, Uncertain,
 };
 use crate::base::quantity::Quantity;
-use crate::engine::call::{Call, RequestShape};
+use crate::engine::call::Call;
 use crate::engine::durability::OperationKind;
 use crate::engine::place::{OwnLevel, ProductRef, WarehouseRef};
 use crate::engine::request::Request;
+use crate::engine::request_shape::RequestShape;
 use crate::engine::{Engine, InventoryManager};
 use crate::stock::cell::CellId;
 use crate::stock::handle::{LevelIndex, WarehouseIndex};

@@ -1,0 +1,63 @@
+//! The options of a request: what a caller adds to an operation.
+
+#[cfg(feature = "journal")]
+use std::sync::Arc;
+
+use crate::audit::pairs::Pairs;
+use crate::engine::durability::Durability;
+#[cfg(feature = "journal")]
+use crate::engine::prefetched::Prefetched;
+use crate::idempotency::IdempotencyKey;
+use crate::reservation::id::Owner;
+
+/// Request options: what a caller adds to an operation.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct RequestOptions {
+    pub(crate) key: Option<IdempotencyKey>,
+    pub(crate) notes: Pairs,
+    /// `None`: the engine's setting for this kind of operation.
+    pub(crate) durability: Option<Durability>,
+    /// The buyer of a new reservation.
+    pub(crate) owner: Option<Owner>,
+    /// Whether a new reservation keeps its slots until all units that it sold are shipped, or their
+    /// sale is cancelled.
+    pub(crate) keep_until_shipped: bool,
+    /// Whether look-ups of the key, and of the reservation that the call names, may read the disk.
+    pub(crate) lookup: KeyLookup,
+    /// What was read for the request's calls before.
+    #[cfg(feature = "journal")]
+    pub(crate) prefetched: Option<Arc<Prefetched>>,
+}
+
+/// Whether the look-up of an idempotency key, and of a reservation whose record is gone, may read
+/// the disk; see [`Request::key_lookup`](crate::Request::key_lookup).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum KeyLookup {
+    /// It reads a page, and waits for it, where memory does not know the answer: for a key whose
+    /// answer has left memory, and for about one new key in ten thousand. For a reservation whose
+    /// record is gone it reads, too, and may wait until the newest entries are on the disk and
+    /// audited.
+    #[default]
+    ReadDisk,
+    /// It never reads. Where neither memory nor a prefetch knows the answer, the call is refused
+    /// ([`KeyError::Undecided`](crate::KeyError::Undecided)).
+    MemoryOnly,
+}
+
+/// The target of [`RequestOptions::DEFAULT`]. A static, because a reference to a constant would
+/// refer to a copy, which every call would make and drop.
+static NO_OPTIONS: RequestOptions = RequestOptions {
+    key: None,
+    notes: Pairs::new(),
+    durability: None,
+    owner: None,
+    keep_until_shipped: false,
+    lookup: KeyLookup::ReadDisk,
+    #[cfg(feature = "journal")]
+    prefetched: None,
+};
+
+impl RequestOptions {
+    /// No options: what most callers add.
+    pub(super) const DEFAULT: &'static Self = &NO_OPTIONS;
+}
