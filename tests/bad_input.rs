@@ -52,7 +52,7 @@ fn shop() -> Shop {
 /// The error messages of all operations on a level that can fail because of the place alone.
 fn refusals_of(manager: &InventoryManager, place: LevelRef<'_>) -> Vec<String> {
     let lines = [BasketLine::new(LAPTOPS, 1), BasketLine::new(place, 1)];
-    let refusals: [stockade::Error; 9] = [
+    let refusals: [stockade::Error; 10] = [
         manager.add_stock(place, 1, "x").expect_err("no place").into(),
         manager.remove_stock(place, 1, "x").expect_err("no place").into(),
         manager.ship(place, 1).expect_err("no place").into(),
@@ -62,6 +62,7 @@ fn refusals_of(manager: &InventoryManager, place: LevelRef<'_>) -> Vec<String> {
         manager.reserve_basket(&lines, LONG).expect_err("no place").into(),
         manager.set_product_threshold(place, Some(1)).expect_err("no place").into(),
         manager.clear_product_threshold(place).expect_err("no place").into(),
+        manager.set_safety_stock(place, 1).expect_err("no place").into(),
     ];
     let looks = [
         manager.reservations(place, None, 1).map(drop),
@@ -148,7 +149,12 @@ fn the_largest_quantities_are_refused_for_what_is_missing() {
     let not_sold = ShipError::NotSold { needed: MAX_UNITS, sold: 1, tracked: 0 };
     assert_eq!(manager.ship(LAPTOPS, MAX_UNITS), Err(not_sold.clone()));
     assert_eq!(manager.cancel_sale(LAPTOPS, MAX_UNITS, "x"), Err(not_sold));
-    let short = ReserveError::Insufficient { needed: MAX_UNITS, available: 8, overdue_left: false };
+    let short = ReserveError::Insufficient {
+        needed: MAX_UNITS,
+        available: 8,
+        safety_stock: 0,
+        overdue_left: false,
+    };
     assert_eq!(manager.reserve(LAPTOPS, MAX_UNITS, LONG), Err(short));
     let short = TransferError::Insufficient { needed: MAX_UNITS, available: 8 };
     assert_eq!(manager.transfer("SF", "NYC", "LAPTOP", MAX_UNITS), Err(short));
@@ -276,7 +282,12 @@ fn a_product_that_lies_elsewhere_only_is_short_with_0_available() {
     let shop = shop();
     let manager = &shop.manager;
     let far = ("NYC", "LAPTOP");
-    let short = ReserveError::Insufficient { needed: 2, available: 0, overdue_left: false };
+    let short = ReserveError::Insufficient {
+        needed: 2,
+        available: 0,
+        safety_stock: 0,
+        overdue_left: false,
+    };
     assert_eq!(manager.reserve(far, 2, LONG), Err(short.clone()));
     assert_eq!(manager.sell(far, 2), Err(short));
     let short = RemoveError::Insufficient { needed: 2, available: 0 };

@@ -117,7 +117,12 @@ fn a_reserve_that_is_short_takes_back_what_is_overdue() {
     manager.add_stock(LAPTOPS, 5, "SUPPLIER").expect("room");
     let holds = [1, 2, 2].map(|units| manager.reserve(LAPTOPS, units, ms(100)).expect("stock"));
     clock.advance(ms(100));
-    let short = ReserveError::Insufficient { needed: 3, available: 0, overdue_left: false };
+    let short = ReserveError::Insufficient {
+        needed: 3,
+        available: 0,
+        safety_stock: 0,
+        overdue_left: false,
+    };
     assert_eq!(manager.reserve(LAPTOPS, 3, ms(100)), Err(short), "the last millisecond counts");
 
     clock.advance(ms(1));
@@ -127,7 +132,12 @@ fn a_reserve_that_is_short_takes_back_what_is_overdue() {
     assert_eq!(holds.map(status), [Expired, Expired, Pending], "no more than were needed");
     assert_eq!(counts(&manager, LAPTOPS), (0, 5, 0));
 
-    let short = ReserveError::Insufficient { needed: 3, available: 2, overdue_left: false };
+    let short = ReserveError::Insufficient {
+        needed: 3,
+        available: 2,
+        safety_stock: 0,
+        overdue_left: false,
+    };
     assert_eq!(manager.sell(LAPTOPS, 3), Err(short));
     assert_eq!(holds.map(status), [Expired; 3]);
 }
@@ -224,8 +234,12 @@ fn a_call_ends_no_more_overdue_holds_than_it_is_allowed_to() {
     single_holds(&manager, 9, ms(100));
     clock.advance(ms(101));
 
-    let refused =
-        |available| ReserveError::Insufficient { needed: 9, available, overdue_left: true };
+    let refused = |available| ReserveError::Insufficient {
+        needed: 9,
+        available,
+        safety_stock: 0,
+        overdue_left: true,
+    };
     assert_eq!(manager.reserve(LAPTOPS, 9, ms(1)), Err(refused(2)));
     assert_eq!(manager.sell(LAPTOPS, 9), Err(refused(4)));
     assert!(refused(4).is_retryable());

@@ -223,6 +223,7 @@ fn operations(shop: &Shop, it: &Given) -> Vec<Refusal> {
             "InventoryManager::set_product_threshold",
             manager.set_product_threshold(level, Some(1)),
         ),
+        refused("InventoryManager::set_safety_stock", manager.set_safety_stock(level, 1)),
         refused(
             "InventoryManager::clear_product_threshold",
             manager.clear_product_threshold(level),

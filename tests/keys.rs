@@ -204,7 +204,12 @@ fn of_racing_calls_that_are_refused_none_is_remembered() {
     manager.add_stock(LAPTOPS, 1, "SUPPLIER").expect("room");
     for _ in 0..50 {
         let answers = race(8, |_| manager.request().key(key("once")).sell(LAPTOPS, 2));
-        let short = ReserveError::Insufficient { needed: 2, available: 1, overdue_left: false };
+        let short = ReserveError::Insufficient {
+            needed: 2,
+            available: 1,
+            safety_stock: 0,
+            overdue_left: false,
+        };
         assert_eq!(one(answers), Err(short));
     }
     assert_eq!((manager.stats().keys, manager.stats().refusals.insufficient), (0, 400));

@@ -285,11 +285,12 @@ fn busy_is_said_before_anything_moves() {
     busy(manager.suspend("SF").map_err(Into::into));
     busy(manager.set_threshold("SF", Some(1)).map_err(Into::into));
     busy(manager.set_product_threshold(LAPTOPS, Some(1)).map_err(Into::into));
+    busy(manager.set_safety_stock(LAPTOPS, 1).map_err(Into::into));
     busy(manager.set_longest_ttl(LONG).map_err(Into::into));
     assert_eq!(counts(&manager, LAPTOPS), before);
     let after = manager.stats();
     assert_eq!((after.unwritten, after.slots_live), (stats.unwritten, stats.slots_live));
-    assert_eq!(after.queue_refusals, stats.queue_refusals + 17);
+    assert_eq!(after.queue_refusals, stats.queue_refusals + 18);
     assert_eq!((after.products, after.levels), (1, 1));
     assert_eq!(after.refusals.unavailable, 3, "reserve, sell, basket");
 

@@ -7,7 +7,7 @@ use crate::base::error::{InvalidText, KeyError, MutationError};
 use crate::engine::Engine;
 use crate::engine::answer::{Answer, StoredAnswer};
 use crate::engine::durability::OperationKind;
-use crate::engine::request_options::RequestOptions;
+use crate::engine::request_options::{RequestOptions, SafetyStock};
 use crate::engine::request_shape::RequestShape;
 use crate::idempotency::{IdempotencyKey, KeyClaim, KeyName};
 use crate::reservation::id::Owner;
@@ -78,6 +78,11 @@ impl<'a> Call<'a> {
     /// Whether a new hold is kept until it is shipped.
     pub(super) fn keeps_until_shipped(self) -> bool {
         self.options.keep_until_shipped
+    }
+
+    /// What it does with the safety stock.
+    pub(super) fn safety_stock(self) -> SafetyStock {
+        self.options.safety_stock
     }
 
     /// The same call, which takes effect at `now`.

@@ -9,7 +9,7 @@ use crate::engine::call::Call;
 use crate::engine::durability::Durability;
 #[cfg(feature = "journal")]
 use crate::engine::prefetch::Prefetch;
-use crate::engine::request_options::{KeyLookup, RequestOptions};
+use crate::engine::request_options::{KeyLookup, RequestOptions, SafetyStock};
 use crate::idempotency::IdempotencyKey;
 use crate::reservation::id::Owner;
 #[cfg(feature = "journal")]
@@ -272,6 +272,13 @@ impl<'a> Request<'a> {
         KeepRequest { engine: self.engine, options: self.options }
     }
 
+    /// Lets the call hold or sell units of the [safety
+    /// stock](crate::InventoryManager::set_safety_stock). See [`HoldRequest::pass_safety_stock`].
+    #[inline]
+    pub fn pass_safety_stock(self, reason: impl AsRef<str>) -> HoldRequest<'a> {
+        HoldRequest::from(self).pass_safety_stock(reason)
+    }
+
     /// Holds the units of a transfer request from now until the decision: they are reserved at the
     /// source, so an approval can fail only for want of room at the destination.
     pub fn hold_units(self) -> TransferRequestBuilder<'a> {
@@ -309,6 +316,29 @@ impl HoldRequest<'_> {
     #[inline]
     pub fn owner(mut self, owner: Owner) -> Self {
         self.options.owner = Some(owner);
+        self
+    }
+
+    /// Lets the call hold or sell units of the [safety
+    /// stock](crate::InventoryManager::set_safety_stock), which others leave there: a right that
+    /// the service gives to its staff, or to a buyer with a code. The reason goes into the audit
+    /// entry, as a note of the name `passedSafetyStock`, whether such units were needed or not.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # let manager = stockade::InventoryManager::builder().warehouse("SF").build()?;
+    /// manager.add_stock(("SF", "LAPTOP"), 10, "SUPPLIER")?;
+    /// manager.set_safety_stock(("SF", "LAPTOP"), 4)?;
+    /// manager.sell(("SF", "LAPTOP"), 6)?;
+    /// assert!(manager.sell(("SF", "LAPTOP"), 1).is_err());
+    /// manager.request().pass_safety_stock("replaces a broken one").sell(("SF", "LAPTOP"), 1)?;
+    /// assert_eq!(manager.available(("SF", "LAPTOP"))?, 3);
+    /// # Ok::<(), stockade::Error>(())
+    /// ```
+    #[inline]
+    pub fn pass_safety_stock(mut self, reason: impl AsRef<str>) -> Self {
+        self.options.safety_stock = SafetyStock::Pass;
+        self.options.notes.push("passedSafetyStock", reason.as_ref());
         self
     }
 

@@ -9,6 +9,7 @@ use crate::engine::durability::Durability;
 use crate::engine::prefetched::Prefetched;
 use crate::idempotency::IdempotencyKey;
 use crate::reservation::id::Owner;
+use crate::stock::level::StockLevel;
 
 /// Request options: what a caller adds to an operation.
 #[derive(Clone, Debug, Default)]
@@ -22,11 +23,34 @@ pub(crate) struct RequestOptions {
     /// Whether a new reservation keeps its slots until all units that it sold are shipped, or their
     /// sale is cancelled.
     pub(crate) keep_until_shipped: bool,
+    /// Whether it takes units of the safety stock, too.
+    pub(crate) safety_stock: SafetyStock,
     /// Whether look-ups of the key, and of the reservation that the call names, may read the disk.
     pub(crate) lookup: KeyLookup,
     /// What was read for the request's calls before.
     #[cfg(feature = "journal")]
     pub(crate) prefetched: Option<Arc<Prefetched>>,
+}
+
+/// What a call that takes units does with the safety stock of their levels.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum SafetyStock {
+    /// It leaves it there.
+    #[default]
+    Keep,
+    /// It may take it.
+    Pass,
+}
+
+impl SafetyStock {
+    /// How many units such a call has to leave available in the level.
+    #[inline(always)]
+    pub(super) fn floor_of(self, level: &StockLevel) -> u32 {
+        match self {
+            Self::Keep => level.safety_stock(),
+            Self::Pass => 0,
+        }
+    }
 }
 
 /// Whether the look-up of an idempotency key, and of a reservation whose record is gone, may read
@@ -52,6 +76,7 @@ static NO_OPTIONS: RequestOptions = RequestOptions {
     durability: None,
     owner: None,
     keep_until_shipped: false,
+    safety_stock: SafetyStock::Keep,
     lookup: KeyLookup::ReadDisk,
     #[cfg(feature = "journal")]
     prefetched: None,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::base::quantity::Quantity;
 use crate::engine::place::{OwnLevel, OwnProduct, OwnWarehouse};
-use crate::engine::request_options::RequestOptions;
+use crate::engine::request_options::{RequestOptions, SafetyStock};
 use crate::idempotency::Fingerprint;
 use crate::reservation::id::ReservationId;
 
@@ -98,6 +98,9 @@ impl RequestShape {
         };
         if options.keep_until_shipped {
             self.text("keep-until-shipped");
+        }
+        if options.safety_stock == SafetyStock::Pass {
+            self.text("pass-safety-stock");
         }
         self
     }

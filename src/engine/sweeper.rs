@@ -64,12 +64,15 @@ impl SweepControl {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct StockShortfall {
     pub(super) available: u32,
+    /// How many of these the call had to leave there.
+    pub(super) safety_stock: u32,
     /// Whether overdue holds are left that the call did not reach. A retry may succeed.
     pub(super) overdue_left: bool,
 }
 
 impl Engine {
-    /// Tries `take`. If the level is short, expires overdue holds and tries again.
+    /// Tries `take`, of units of whatever kind. If the level is short, expires overdue holds and
+    /// tries again.
     #[inline]
     pub(super) fn with_overdue_taken_back(
         &self,
@@ -81,7 +84,8 @@ impl Engine {
         match take() {
             Ok(change) => Ok(change),
             Err(available) => {
-                self.take_again(now, available, take, || level.available() >= qty.get())
+                let short = StockShortfall { available, safety_stock: 0, overdue_left: false };
+                self.take_again(now, short, take, || level.available() >= qty.get())
             }
         }
     }
@@ -92,15 +96,15 @@ impl Engine {
     pub(super) fn take_again(
         &self,
         now: Timestamp,
-        available: u32,
+        short: StockShortfall,
         take: impl Fn() -> Result<Change, u32>,
         enough: impl Fn() -> bool,
     ) -> Result<Change, StockShortfall> {
         if !self.slots.is_due(now) {
-            return Err(StockShortfall { available, overdue_left: false });
+            return Err(short);
         }
         let overdue_left = !self.take_back_overdue(now, enough);
-        take().map_err(|available| StockShortfall { available, overdue_left })
+        take().map_err(|available| StockShortfall { available, overdue_left, ..short })
     }
 
     /// Expires overdue holds. Stops when `enough` says so, when nothing is due any more, when the

@@ -25,7 +25,7 @@ pub struct StockAlert {
     /// The threshold of this product in this warehouse.
     pub threshold: u32,
     /// How many times an alert was raised for this level since the last one that was delivered; at
-    /// least 1.
+    /// least 1. Above 65,535 it counts no further.
     pub crossings: u32,
 }
 

@@ -15,8 +15,8 @@ pub struct Candidate {
     pub id: WarehouseId,
     /// The warehouse's name.
     pub warehouse: Arc<str>,
-    /// Units of the product that were available there. This is a hint: when the units are taken,
-    /// there may be more or fewer.
+    /// Units of the product that were available there, above the safety stock. This is a hint: when
+    /// the units are taken, there may be more or fewer.
     pub available: u32,
 }
 

@@ -1,7 +1,7 @@
 //! A stock level: the counts of one product in one warehouse, and the only code that changes them.
 
 use crate::base::quantity::{MAX_UNITS, Quantity};
-use crate::base::sync::{AtomicU32, MODELLED, Ordering};
+use crate::base::sync::{AtomicU16, AtomicU32, MODELLED, Ordering};
 use crate::stock::cell::{Cell, CellId, Change, ResolveMark};
 use crate::stock::handle::{
     LevelHandle, LevelIndex, ProductId, ProductIndex, WarehouseId, WarehouseIndex,
@@ -35,11 +35,12 @@ pub struct StockLevel {
     untracked: Sold,
     /// Sold units of reservations that are kept until they are shipped.
     tracked: Sold,
-    /// Crossings of the threshold since the last alert was taken for delivery.
-    crossings: AtomicU32,
     threshold: AtomicU32,
+    safety_stock: AtomicU32,
     product: AtomicU32,
-    warehouse: AtomicU32,
+    warehouse: AtomicU16,
+    /// Crossings of the threshold since the last alert was taken for delivery.
+    crossings: AtomicU16,
     index: AtomicU32,
     /// Whose level it is.
     tag: AtomicU32,
@@ -84,10 +85,11 @@ impl StockLevel {
             counts: Cell::new(Word::default()),
             untracked: Sold::new(0),
             tracked: Sold::new(0),
-            crossings: AtomicU32::new(0),
             threshold: AtomicU32::new(NO_THRESHOLD),
+            safety_stock: AtomicU32::new(0),
             product: AtomicU32::new(NO_PRODUCT),
-            warehouse: AtomicU32::new(0),
+            warehouse: AtomicU16::new(0),
+            crossings: AtomicU16::new(0),
             index: AtomicU32::new(0),
             tag: AtomicU32::new(EngineTag::NOBODY.to_bits()),
             marks: MarkReader::default(),
@@ -108,7 +110,7 @@ impl StockLevel {
         threshold: Option<u32>,
     ) {
         self.index.store(index.0, Ordering::Relaxed);
-        self.warehouse.store(u32::from(warehouse.0), Ordering::Relaxed);
+        self.warehouse.store(warehouse.0, Ordering::Relaxed);
         self.threshold.store(threshold.unwrap_or(NO_THRESHOLD), Ordering::Relaxed);
         // Release pairs with the Acquire in `is_open`: whoever sees the level open sees its
         // warehouse.
@@ -166,7 +168,7 @@ impl StockLevel {
     }
 
     pub(crate) fn warehouse_index(&self) -> WarehouseIndex {
-        WarehouseIndex(self.warehouse.load(Ordering::Relaxed) as u16)
+        WarehouseIndex(self.warehouse.load(Ordering::Relaxed))
     }
 
     /// All counts at one instant. Writes nothing. Reads again if another thread records a sale or a
@@ -180,6 +182,20 @@ impl StockLevel {
     /// Units that anyone may reserve. One load.
     pub fn available(&self) -> u32 {
         self.word().available()
+    }
+
+    /// The safety stock: so many of the available units are kept back, and only a call that
+    /// [passes it](crate::Request::pass_safety_stock) holds or sells them. 0 unless
+    /// [set](crate::InventoryManager::set_safety_stock). One load.
+    #[inline]
+    pub fn safety_stock(&self) -> u32 {
+        // Relaxed: a setting. A call reads it once, and decides by what it read.
+        self.safety_stock.load(Ordering::Relaxed)
+    }
+
+    /// Units that anyone may reserve above the safety stock. Two loads.
+    pub fn for_sale(&self) -> u32 {
+        self.available().saturating_sub(self.safety_stock())
     }
 
     /// Units that are held, or sold and still in the building. One load.
@@ -215,14 +231,17 @@ impl StockLevel {
         (threshold != NO_THRESHOLD).then_some(threshold)
     }
 
-    /// Takes units for a hold (Law 1: one swap checks and takes). `Err` holds what is available.
+    /// Takes units for a hold, if at least `floor` stay available (Law 1: one swap checks and
+    /// takes). `Err` holds what is available.
     #[inline(always)]
     pub(crate) fn hold<S: ResolveMark + ?Sized>(
         &self,
         qty: Quantity,
+        floor: u32,
         commits: &S,
     ) -> Result<Change, u32> {
-        self.counts.apply(self.id(), Delta::hold(qty), commits).map_err(Word::available)
+        let delta = Delta::hold(qty).above(floor);
+        self.counts.apply(self.id(), delta, commits).map_err(Word::available)
     }
 
     /// Gives units back that were held, or sold and cancelled. Law 2: the caller has queued the
@@ -291,7 +310,7 @@ impl StockLevel {
         // level a second time.
         // AcqRel pairs with `take_crossings`: the thread that takes this count for delivery then
         // reads an `available` at least as new as this crossing.
-        let swap = |before: u32| {
+        let swap = |before: u16| {
             let more = before.saturating_add(1);
             self.crossings.compare_exchange(before, more, Ordering::AcqRel, Ordering::Acquire)
         };
@@ -304,7 +323,13 @@ impl StockLevel {
 
     /// Takes the crossings since the last delivery. Read `available` after this call, not before.
     pub(crate) fn take_crossings(&self) -> u32 {
-        self.crossings.swap(0, Ordering::AcqRel)
+        self.crossings.swap(0, Ordering::AcqRel).into()
+    }
+
+    /// Sets the safety stock. At most [`MAX_UNITS`].
+    pub(crate) fn set_safety_stock(&self, units: u32) {
+        debug_assert!(units <= MAX_UNITS, "a count that can be");
+        self.safety_stock.store(units, Ordering::Relaxed);
     }
 
     /// Sets the warehouse's threshold, unless the level has its own.
@@ -350,14 +375,15 @@ mod tests {
     #[test]
     fn a_hold_that_does_not_fit_takes_nothing_and_says_what_is_there() {
         let level = level_of(5);
-        assert_eq!(level.hold(qty(6), &NoMarks), Err(5));
+        assert_eq!(level.hold(qty(6), 0, &NoMarks), Err(5));
+        assert_eq!(level.hold(qty(3), 3, &NoMarks), Err(5));
         assert_eq!(level.counts(), Counts { available: 5, ..Counts::default() });
     }
 
     #[test]
     fn sold_units_stay_reserved_until_they_are_shipped() {
         let level = level_of(5);
-        level.hold(qty(3), &NoMarks).expect("enough");
+        level.hold(qty(3), 2, &NoMarks).expect("enough");
         level.sold_to(false).add(qty(3));
         assert_eq!((level.held(), level.sold(), level.on_hand()), (0, 3, 5));
         level.take_sold(qty(2)).expect("enough");
@@ -369,7 +395,7 @@ mod tests {
     #[test]
     fn units_of_a_kept_reservation_are_not_taken_by_level() {
         let level = level_of(5);
-        level.hold(qty(5), &NoMarks).expect("enough");
+        level.hold(qty(5), 0, &NoMarks).expect("enough");
         level.sold_to(true).add(qty(3));
         level.sold_to(false).add(qty(2));
         assert_eq!(level.counts(), Counts { available: 0, reserved: 5, sold: 5, tracked: 3 });
@@ -381,17 +407,18 @@ mod tests {
     #[test]
     fn crossings_that_nobody_takes_stop_at_the_most_that_can_be_told() {
         let level = level_of(1);
-        level.crossings.store(u32::MAX - 1, Ordering::Relaxed);
+        level.crossings.store(u16::MAX - 1, Ordering::Relaxed);
         assert!(!level.note_crossing() && !level.note_crossing());
-        assert_eq!(level.take_crossings(), u32::MAX);
+        assert_eq!(level.take_crossings(), u32::from(u16::MAX));
     }
 
     #[test]
     fn only_the_swap_that_crosses_the_threshold_downwards_crosses_it() {
         let level = level_of(5);
         level.set_shared_threshold(Some(3));
-        let crossings: Vec<bool> =
-            (0..4).map(|_| level.crosses(level.hold(qty(1), &NoMarks).expect("enough"))).collect();
+        let crossings: Vec<bool> = (0..4)
+            .map(|_| level.crosses(level.hold(qty(1), 0, &NoMarks).expect("enough")))
+            .collect();
         assert_eq!(crossings, [false, true, false, false]);
         let up = level.receive(qty(9), &NoMarks);
         assert!(!level.crosses(up) && !level.is_low_after(up));

@@ -65,7 +65,9 @@ impl Word {
         (self.0 >> RESERVED_SHIFT & COUNT_MASK) as u32
     }
 
-    /// The word after `delta`, or `None` if a count would leave the range 0 to [`MAX_UNITS`].
+    /// The word after `delta`, or `None` if a count would leave the range 0 to [`MAX_UNITS`], or
+    /// `available` would fall under the delta's [floor](Delta::above).
+    #[inline(always)]
     pub(crate) fn apply(self, delta: Delta) -> Option<Self> {
         let available = i64::from(self.available()) + i64::from(delta.available);
         let reserved = i64::from(self.reserved()) + i64::from(delta.reserved);
@@ -73,6 +75,7 @@ impl Word {
             // A room's delta comes here, since it fits no level's word. So the deltas of levels,
             // nearly all of them, pay nothing for the question.
             None if delta.is_room() => self.apply_to_room(delta.available),
+            Some(after) if delta.available < 0 && after.available() < delta.floor => None,
             after => after,
         }
     }
@@ -115,6 +118,8 @@ impl Word {
 pub(crate) struct Delta {
     available: i32,
     reserved: i32,
+    /// See [`above`](Self::above).
+    floor: u32,
 }
 
 /// What the `reserved` of a room's delta holds. It brings any count below 0.
@@ -123,45 +128,54 @@ pub(in crate::stock) const ROOM: i32 = i32::MIN;
 impl Delta {
     /// A warehouse gets room back: for units that have left it, or by a larger capacity.
     pub(crate) fn give_room(qty: Quantity) -> Self {
-        Self { available: signed(qty), reserved: ROOM }
+        Self { available: signed(qty), reserved: ROOM, floor: 0 }
     }
 
     /// Room is taken for units that will come in.
     pub(crate) fn take_room(qty: Quantity) -> Self {
-        Self { available: -signed(qty), reserved: ROOM }
+        Self { available: -signed(qty), reserved: ROOM, floor: 0 }
     }
 
     /// Units come in: `available += qty`.
     pub(crate) fn receive(qty: Quantity) -> Self {
-        Self { available: signed(qty), reserved: 0 }
+        Self { available: signed(qty), reserved: 0, floor: 0 }
     }
 
     /// Units go out: `available -= qty`.
     pub(crate) fn withdraw(qty: Quantity) -> Self {
-        Self { available: -signed(qty), reserved: 0 }
+        Self { available: -signed(qty), reserved: 0, floor: 0 }
     }
 
     /// A reserve: `available -= qty`, `reserved += qty`.
     pub(crate) fn hold(qty: Quantity) -> Self {
-        Self { available: -signed(qty), reserved: signed(qty) }
+        Self { available: -signed(qty), reserved: signed(qty), floor: 0 }
     }
 
     /// A hold or a sale is undone: `available += qty`, `reserved -= qty`.
     pub(crate) fn give_back(qty: Quantity) -> Self {
-        Self { available: signed(qty), reserved: -signed(qty) }
+        Self { available: signed(qty), reserved: -signed(qty), floor: 0 }
     }
 
     /// Sold units leave the building: `reserved -= qty`.
     pub(crate) fn ship(qty: Quantity) -> Self {
-        Self { available: 0, reserved: -signed(qty) }
+        Self { available: 0, reserved: -signed(qty), floor: 0 }
+    }
+
+    /// The same, but it fits only where at least `floor` units stay available. That is asked only
+    /// of a delta that takes: what gives always fits, however low the count was or is then.
+    ///
+    /// The floor is part of the delta, and not read again from a setting: all who drive a commit
+    /// must decide alike.
+    pub(crate) fn above(self, floor: u32) -> Self {
+        Self { floor, ..self }
     }
 
     /// Changes nothing, and so fits every word: a line that only reads.
-    pub(crate) const NOTHING: Self = Self { available: 0, reserved: 0 };
+    pub(crate) const NOTHING: Self = Self { available: 0, reserved: 0, floor: 0 };
 
-    /// Both deltas in one. `None` if a count would move by more than any word holds: no word fits
-    /// such a delta, so its operation is refused without a look at the word. Both must be of a
-    /// level, or both of a room.
+    /// Both deltas in one, above the higher of their floors. `None` if a count would move by more
+    /// than any word holds: no word fits such a delta, so its operation is refused without a look
+    /// at the word. Both must be of a level, or both of a room.
     pub(crate) fn merge(self, other: Self) -> Option<Self> {
         let available = self.available.checked_add(other.available)?;
         let reserved = match (self.is_room(), other.is_room()) {
@@ -170,7 +184,7 @@ impl Delta {
             // One cell is never both.
             _ => return None,
         };
-        Some(Self { available, reserved })
+        Some(Self { available, reserved, floor: self.floor.max(other.floor) })
     }
 
     fn is_room(self) -> bool {
@@ -187,17 +201,23 @@ impl Delta {
         self.reserved
     }
 
-    /// The delta as one word, for an atomic: `available` in the upper half, `reserved` in the
-    /// lower.
+    /// How many units must stay available.
+    pub(crate) fn floor(self) -> u32 {
+        self.floor
+    }
+
+    /// How the counts move, as one word, for an atomic: `available` in the upper half, `reserved`
+    /// in the lower.
     pub(crate) fn bits(self) -> u64 {
         u64::from(self.available.cast_unsigned()) << 32 | u64::from(self.reserved.cast_unsigned())
     }
 
-    /// The delta that [`bits`](Self::bits) encoded.
+    /// The delta that [`bits`](Self::bits) encoded, without a floor.
     pub(crate) fn from_bits(bits: u64) -> Self {
         Self {
             available: ((bits >> 32) as u32).cast_signed(),
             reserved: (bits as u32).cast_signed(),
+            floor: 0,
         }
     }
 }
@@ -224,6 +244,22 @@ mod tests {
         assert_eq!(word.apply(Delta::ship(qty(3))), None);
         assert_eq!(word.apply(Delta::give_back(qty(3))), None);
         assert_eq!(Word::new(MAX_UNITS, 0).apply(Delta::receive(qty(1))), None);
+    }
+
+    #[test]
+    fn a_floor_binds_what_takes_and_nothing_that_gives() {
+        let word = Word::new(5, 2);
+        assert_eq!(word.apply(Delta::hold(qty(2)).above(3)), Some(Word::new(3, 4)));
+        for takes in [Delta::hold(qty(3)), Delta::withdraw(qty(3))] {
+            assert!(word.apply(takes).is_some());
+            assert_eq!(word.apply(takes.above(3)), None);
+        }
+        let gives = [Delta::give_back(qty(1)), Delta::receive(qty(1)), Delta::ship(qty(1))];
+        for gives in gives.into_iter().chain([Delta::NOTHING]) {
+            assert_eq!(word.apply(gives.above(9)), word.apply(gives));
+        }
+        let both = Delta::hold(qty(1)).above(4).merge(Delta::hold(qty(1)).above(3));
+        assert_eq!(both, Some(Delta::hold(qty(2)).above(4)));
     }
 
     #[test]

@@ -56,7 +56,14 @@ fn samples() -> Samples {
     let ttl = InvalidTtl { ttl: Duration::ZERO, longest: Duration::MAX };
     let lines = || {
         let (warehouse, product) = (warehouse(), product());
-        vec![ShortLine { warehouse, product, needed, available, never_stocked: false }]
+        vec![ShortLine {
+            warehouse,
+            product,
+            needed,
+            available,
+            safety_stock: 0,
+            never_stocked: false,
+        }]
     };
     let input = InvalidInput::Empty;
     let place = PlaceError::ForeignHandle;
@@ -101,7 +108,7 @@ fn samples() -> Samples {
             Gone::Lost { opening: 4 }, Gone::Unknown,
         ];
         ReserveError: [
-            ReserveError::Insufficient { needed, available, overdue_left: false },
+            ReserveError::Insufficient { needed, available, safety_stock: 1, overdue_left: false },
             ReserveError::Full { slots: full },
             ReserveError::Suspended { warehouse: warehouse() },
             ReserveError::Input(input), ReserveError::Place(place.clone()),
@@ -210,7 +217,7 @@ fn samples() -> Samples {
         ];
         SettingError: [
             SettingError::Threshold { units: u32::MAX }, SettingError::Capacity { units: 0 },
-            SettingError::LongestTtl, SettingError::TooManyNames,
+            SettingError::SafetyStock { units: u32::MAX }, SettingError::LongestTtl, SettingError::TooManyNames,
             SettingError::Name(InvalidName { bytes: 0 }),
             SettingError::Place(place.clone()), SettingError::NotStarted(NotStarted::Poisoned),
             SettingError::Uncertain(Uncertain::Unrecorded),
@@ -347,7 +354,14 @@ fn errors_say_the_numbers() {
     assert_eq!(ConfirmError::from(gone).to_string(), text);
     let lines = |never_stocked| {
         let (warehouse, product) = ("SF".to_owned(), "LAPTOP".to_owned());
-        vec![ShortLine { warehouse, product, needed: 2, available: 1, never_stocked }]
+        vec![ShortLine {
+            warehouse,
+            product,
+            needed: 2,
+            available: 1,
+            safety_stock: 0,
+            never_stocked,
+        }]
     };
     let error = BasketError::Insufficient { lines: lines(false), overdue_left: false };
     let text = "1 of the basket's lines short, first \"LAPTOP\": 2 needed, 1 available";
@@ -360,7 +374,12 @@ fn errors_say_the_numbers() {
 
 #[test]
 fn a_retry_is_worth_it_where_overdue_holds_are_left() {
-    let short = |overdue_left| ReserveError::Insufficient { needed: 2, available: 0, overdue_left };
+    let short = |overdue_left| ReserveError::Insufficient {
+        needed: 2,
+        available: 0,
+        safety_stock: 0,
+        overdue_left,
+    };
     assert!(short(true).is_retryable() && !short(false).is_retryable());
     assert!(ReserveError::from(NotStarted::Busy).is_retryable());
     assert!(!ReserveError::from(KeyError::Conflict).is_retryable());

@@ -42,6 +42,7 @@ fn run(disk: &SimulatedDisk, seed: u64, steps: usize, end: bool) -> (Vec<Seen>, 
         let _ = manager.add_stock(place, 100, "SUPPLIER");
     }
     manager.set_threshold("NYC", Some(3)).expect("a setting");
+    manager.set_safety_stock(("NYC", PRODUCTS[0]), 5).expect("a setting");
     for step in 0..steps {
         some_step(&manager, &mut random, &mut holds);
         if random.below(5) == 0 {
@@ -74,11 +75,12 @@ fn shown(disk: &SimulatedDisk, ids: &[ReservationId]) -> (String, RecoveryReport
     let recovered = manager.recovery_report().expect("a journal").clone();
     let log = manager.audit_log().query(&AuditFilter::new().limit(usize::MAX));
     let shown = format!(
-        "{:?}\n{:?}\n{:?}\n{:?}\n{:?}\n{:?}",
+        "{:?}\n{:?}\n{:?}\n{:?}\n{:?}\n{:?}\n{:?}",
         counts(&manager),
         pending(&manager),
         manager.transfer_requests(),
         manager.warehouse("NYC").map(|it| (it.threshold(), it.room_left())),
+        manager.stock_level(("NYC", PRODUCTS[0])).map(|level| level.safety_stock()),
         // Also of holds that only the log knows, or nobody any more.
         ids.iter()
             .map(|id| (manager.reservation(*id).map(without_handles), manager.confirm(*id)))

@@ -275,7 +275,8 @@ fn keyed(manager: &InventoryManager, asked: Asked, made: &mut Made, first: bool)
 
 fn setting(manager: &InventoryManager, random: &mut Random, place: (&str, &str)) {
     let units = (random.below(3) != 0).then(|| random.below(9) as u32);
-    match random.below(8) {
+    match random.below(9) {
+        7 => drop(manager.set_safety_stock(place, units.unwrap_or(0))),
         0 => drop(manager.suspend(place.0)),
         1 | 2 => drop(manager.resume(place.0)),
         3 => drop(manager.set_threshold(place.0, units)),

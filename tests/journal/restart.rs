@@ -42,6 +42,9 @@ fn everything_that_an_engine_knows_survives_a_restart() {
     first.set_longest_ttl(Duration::from_secs(7_200)).expect("a setting");
     first.set_threshold("SF", Some(5)).expect("a setting");
     first.set_product_threshold(("NYC", "PHONE"), Some(9)).expect("a setting");
+    first.set_safety_stock(("NYC", "PHONE"), 7).expect("a setting");
+    first.set_safety_stock(("SF", "LAPTOP"), 7).expect("a setting");
+    first.set_safety_stock(("SF", "LAPTOP"), 0).expect("a setting");
     first.suspend("LA").expect("a setting");
 
     let (before, holds) = (counts(&first), pending(&first));
@@ -71,6 +74,8 @@ fn everything_that_an_engine_knows_survives_a_restart() {
         let level = |place| again.stock_level(place).expect("a level").threshold();
         assert_eq!(level(("SF", "LAPTOP")), Some(5));
         assert_eq!(level(("NYC", "PHONE")), Some(9));
+        let kept = |place| again.stock_level(place).expect("a level").safety_stock();
+        assert_eq!((kept(("SF", "LAPTOP")), kept(("NYC", "PHONE"))), (0, 7));
         let refused = again.add_stock(("LA", "LAPTOP"), 1, "SUPPLIER");
         assert!(matches!(refused, Err(AddError::Suspended { .. })));
         let report = again.recovery_report().expect("a journal");

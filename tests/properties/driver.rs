@@ -90,11 +90,12 @@ impl Driver {
     pub(super) fn step(&mut self, step: &Step) {
         self.note_forgotten();
         match step {
-            Step::Call { what, key, owner, note } => {
+            Step::Call { what, key, owner, note, passes } => {
                 let op = self.resolve(what);
                 let call = Call {
                     key: *key,
                     owner: owner.filter(|_| op.takes_an_owner()),
+                    passes: *passes && op.takes_an_owner(),
                     op,
                     note: note.then_some("by hand"),
                 };
@@ -163,6 +164,10 @@ impl Driver {
             Some(number) => hold_request.owner(Owner([number; 16])),
             None => hold_request,
         };
+        let hold_request = match call.passes {
+            true => hold_request.pass_safety_stock("staff"),
+            false => hold_request,
+        };
         match &call.op {
             Op::Add(place, units, source) => {
                 done(request.add_stock(self.level(*place), *units, source))
@@ -215,6 +220,9 @@ impl Driver {
                 done(manager.set_product_threshold(self.level(*place), *units))
             }
             Op::ClearThreshold(place) => done(manager.clear_product_threshold(self.level(*place))),
+            Op::SafetyStock(place, units) => {
+                done(manager.set_safety_stock(self.level(*place), *units))
+            }
             Op::LongestTtl(longest) => done(manager.set_longest_ttl(*longest)),
         }
     }
@@ -420,6 +428,7 @@ impl Driver {
                 Op::ProductThreshold(self.place(*place), *units)
             }
             What::ClearThreshold(place) => Op::ClearThreshold(self.place(*place)),
+            What::SafetyStock(place, units) => Op::SafetyStock(self.place(*place), *units),
             What::LongestTtl(millis) => Op::LongestTtl(Duration::from_millis(*millis)),
         }
     }

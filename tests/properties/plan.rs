@@ -46,6 +46,7 @@ pub(super) enum What {
     Threshold(usize, Option<u32>),
     ProductThreshold(Where, Option<u32>),
     ClearThreshold(Where),
+    SafetyStock(Where, u32),
     LongestTtl(u64),
 }
 
@@ -56,6 +57,7 @@ pub(super) enum Step {
         key: Option<u8>,
         owner: Option<u8>,
         note: bool,
+        passes: bool,
     },
     /// Repeats the n-th call so far: a retry, if it had a key.
     Again(usize),
@@ -66,8 +68,9 @@ pub(super) enum Step {
 }
 
 pub(super) fn steps(count: Range<usize>) -> impl Strategy<Value = Vec<Step>> {
-    let call = (what(), option(8, 3, 0..4_u8), option(3, 2, 0..3_u8), any::<bool>())
-        .prop_map(|(what, key, owner, note)| Step::Call { what, key, owner, note })
+    let passes = prop::bool::weighted(0.2);
+    let call = (what(), option(8, 3, 0..4_u8), option(3, 2, 0..3_u8), any::<bool>(), passes)
+        .prop_map(|(what, key, owner, note, passes)| Step::Call { what, key, owner, note, passes })
         .boxed();
     let step = prop_oneof![
         20 => call,
@@ -78,7 +81,7 @@ pub(super) fn steps(count: Range<usize>) -> impl Strategy<Value = Vec<Step>> {
     // Stock first, or all there is are refusals.
     let stock = (0..6_usize, 3..20_u32).prop_map(|(place, units)| {
         let what = What::Add(Where::Names(place % 2, place / 2), units);
-        Step::Call { what, key: None, owner: None, note: false }
+        Step::Call { what, key: None, owner: None, note: false, passes: false }
     });
     let stocks = prop::collection::vec(stock, 0..6);
     (stocks, prop::collection::vec(step, count)).prop_map(|(mut stocks, steps)| {
@@ -121,6 +124,7 @@ fn what() -> BoxedStrategy<What> {
         2 => (warehouse(), threshold()).prop_map(|(place, units)| What::Threshold(place, units)),
         1 => (place(), threshold()).prop_map(|(place, units)| What::ProductThreshold(place, units)),
         1 => place().prop_map(What::ClearThreshold),
+        3 => (place(), 0..9_u32).prop_map(|(place, units)| What::SafetyStock(place, units)),
         1 => prop_oneof![1 => Just(0), 6 => 200..500_u64].prop_map(What::LongestTtl),
     ];
     // Boxed, here and below: the trees of values are too large for a test's stack.

@@ -28,8 +28,10 @@ pub(super) fn basket_denied(error: BasketError) -> Denied {
 }
 
 pub(super) fn short(lines: Vec<ShortLine>, overdue_left: bool) -> Denied {
-    let plain =
-        |it: ShortLine| (it.warehouse, it.product, it.needed, it.available, it.never_stocked);
+    let plain = |it: ShortLine| {
+        let counts = (it.needed, it.available, it.safety_stock);
+        (it.warehouse, it.product, counts.0, counts.1, counts.2, it.never_stocked)
+    };
     Denied::Short { lines: lines.into_iter().map(plain).collect(), overdue_left }
 }
 

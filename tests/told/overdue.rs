@@ -67,7 +67,12 @@ fn no_overdue_hold_is_said_to_be_left_where_the_last_one_was_taken_back() {
     for (holds, left) in [(1, false), (2, false), (3, true)] {
         let refused = with_overdue_holds(holds).reserve(SF, 11, LONG);
         let available = 10 - holds.saturating_sub(2);
-        let short = ReserveError::Insufficient { needed: 11, available, overdue_left: left };
+        let short = ReserveError::Insufficient {
+            needed: 11,
+            available,
+            safety_stock: 0,
+            overdue_left: left,
+        };
         assert_eq!(refused, Err(short), "{holds} holds");
 
         let refused = with_overdue_holds(holds).reserve_basket(&[line(SF, 11), line(NYC, 1)], LONG);

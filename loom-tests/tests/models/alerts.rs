@@ -21,7 +21,7 @@ fn exactly_one_of_three_reserves_crosses_the_threshold() {
     model("the alert crossing", || {
         let level = Arc::new(level_of_threshold_one(3));
         let hold =
-            |level: &StockLevel| level.crosses(level.hold(qty(1), &NoMarks).expect("a unit"));
+            |level: &StockLevel| level.crosses(level.hold(qty(1), 0, &NoMarks).expect("a unit"));
         let first = spawn(&level, hold);
         let (second, third) = race(&level, hold, hold);
         let crossed = [first.join().expect("the thread ends"), second, third];
@@ -41,7 +41,7 @@ impl Alerts {
     }
 
     fn reserve(&self, units: u32) -> u32 {
-        let crossed = self.level.crosses(self.level.hold(qty(units), &NoMarks).expect("units"));
+        let crossed = self.level.crosses(self.level.hold(qty(units), 0, &NoMarks).expect("units"));
         if crossed && self.level.note_crossing() {
             self.queue.push(()).expect("at most one alert of a level waits");
         }
@@ -85,10 +85,10 @@ fn whoever_takes_a_crossing_reads_an_available_that_is_at_least_as_new() {
         let (_, (crossings, available)) = race(
             &level,
             |level| {
-                assert!(level.crosses(level.hold(qty(1), &NoMarks).expect("a unit")));
+                assert!(level.crosses(level.hold(qty(1), 0, &NoMarks).expect("a unit")));
                 level.note_crossing();
                 level.set_shared_threshold(Some(0));
-                assert!(level.crosses(level.hold(qty(1), &NoMarks).expect("a unit")));
+                assert!(level.crosses(level.hold(qty(1), 0, &NoMarks).expect("a unit")));
                 level.note_crossing();
             },
             |level| (level.take_crossings(), level.available()),

@@ -320,6 +320,56 @@ fn split_fulfilment_is_refused_only_when_the_sum_is_short() {
     });
 }
 
+/// Whoever drives the basket, the owner or the buyer who meets it, leaves the floor.
+#[test]
+fn a_basket_and_a_buyer_together_leave_the_floor() {
+    model("a_basket_and_a_buyer_together_leave_the_floor", || {
+        let bed = Arc::new(Testbed::new(&[(1, 0), (2, 0)]).with_floors(&[0, 1]));
+        let other = Arc::clone(&bed);
+        let buyer = thread::spawn(move || other.apply(1, HOLD));
+        let basket = bed.commit(&[(0, HOLD), (1, HOLD)], When::Never).is_ok();
+        let bought = buyer.join().unwrap();
+        assert!(basket != bought, "one of them gets the unit above the floor, and only one");
+        let expected = if basket { (0, 1) } else { (1, 0) };
+        assert_eq!([bed.read(0), bed.read(1)], [expected, (1, 1)]);
+        assert!(bed.is_clean());
+    });
+}
+
+/// The owner sleeps, and a buyer who meets the mark brings the basket to its end.
+#[test]
+fn a_helper_leaves_the_floor_of_the_basket() {
+    model("a_helper_leaves_the_floor_of_the_basket", || {
+        let bed = Arc::new(Testbed::new(&[(2, 0), (1, 0)]).with_floors(&[0, 1]));
+        let other = Arc::clone(&bed);
+        bed.stop_half_way(&[(0, HOLD), (1, HOLD)], When::Never, 1).sleep_for_ever();
+        let buyer = thread::spawn(move || other.apply(0, (-2, 2)));
+        assert_eq!(bed.read(1), (1, 0), "the unit is kept at every moment");
+        assert!(buyer.join().unwrap(), "the basket was refused, and there are two units");
+        assert_eq!([bed.read(0), bed.read(1)], [(0, 2), (1, 0)]);
+    });
+}
+
+#[test]
+fn split_fulfilment_takes_no_level_under_its_floor() {
+    // One preemption: a refusal after two marks has many steps.
+    model_bounded("split_fulfilment_takes_no_level_under_its_floor", 1, || {
+        let bed = Arc::new(Testbed::new(&[(2, 0), (2, 0)]).with_floors(&[1, 1]));
+        let other = Arc::clone(&bed);
+        let buyer = thread::spawn(move || other.apply(0, HOLD));
+        let filled = bed.fill(&[0, 1], 2, When::Never);
+        let bought = buyer.join().unwrap();
+        let expected = if bought {
+            assert_eq!(filled.map_err(|short| short.available), Err(1));
+            (2, 0)
+        } else {
+            assert!(filled.is_ok());
+            (1, 1)
+        };
+        assert_eq!([bed.read(0), bed.read(1)], [(1, 1), expected]);
+    });
+}
+
 #[test]
 fn slots_are_used_again_under_a_reader() {
     model("slots_are_used_again_under_a_reader", || {

@@ -150,7 +150,7 @@ impl Engine {
     /// Its caller says when the hold is born: ids must differ.
     pub fn reserve(&self, born: u64, units: u32, expires_at: u64) -> Option<ReservationId> {
         let slot = self.slots.take(at(born), || at(born))?;
-        if self.level.hold(qty(units), &NoMarks).is_err() {
+        if self.level.hold(qty(units), 0, &NoMarks).is_err() {
             self.slots.put_back(slot, at(born));
             return None;
         }

@@ -14,8 +14,8 @@ fn of_two_reserves_for_the_last_unit_one_gets_it() {
         let level = Arc::new(level_of(1));
         let (first, second) = race(
             &level,
-            |level| level.hold(qty(1), &NoMarks).map(drop),
-            |level| level.hold(qty(1), &NoMarks).map(drop),
+            |level| level.hold(qty(1), 0, &NoMarks).map(drop),
+            |level| level.hold(qty(1), 0, &NoMarks).map(drop),
         );
         assert!(
             matches!((first, second), (Ok(()), Err(0)) | (Err(0), Ok(()))),
@@ -29,11 +29,11 @@ fn of_two_reserves_for_the_last_unit_one_gets_it() {
 fn no_unit_is_lost_between_three_reserves() {
     model("three reserves for two units", || {
         let level = Arc::new(level_of(2));
-        let first = spawn(&level, |level| level.hold(qty(1), &NoMarks).is_ok());
+        let first = spawn(&level, |level| level.hold(qty(1), 0, &NoMarks).is_ok());
         let (second, third) = race(
             &level,
-            |level| level.hold(qty(1), &NoMarks).is_ok(),
-            |level| level.hold(qty(1), &NoMarks).is_ok(),
+            |level| level.hold(qty(1), 0, &NoMarks).is_ok(),
+            |level| level.hold(qty(1), 0, &NoMarks).is_ok(),
         );
         let got = [first.join().expect("the thread ends"), second, third];
         assert_eq!(got.iter().filter(|got| **got).count(), 2, "two units are there: {got:?}");
@@ -45,8 +45,8 @@ fn no_unit_is_lost_between_three_reserves() {
 fn a_reserve_beside_a_release_gets_the_unit_or_is_truly_refused() {
     model("a reserve against a release", || {
         let level = Arc::new(level_of(1));
-        level.hold(qty(1), &NoMarks).expect("a unit");
-        let reserve = spawn(&level, |level| level.hold(qty(1), &NoMarks).map(drop));
+        level.hold(qty(1), 0, &NoMarks).expect("a unit");
+        let reserve = spawn(&level, |level| level.hold(qty(1), 0, &NoMarks).map(drop));
         // The reader: no instant shows a unit on neither side, nor on both.
         let (_, seen) =
             race(&level, |level| level.give_back(qty(1), &NoMarks), |level| level.counts());

@@ -109,7 +109,7 @@ fn whoever_takes_an_available_unit_sees_that_its_giver_is_logged() {
                 level.place.receive(qty(1), &NoMarks);
             },
             |level| {
-                if level.place.hold(qty(1), &NoMarks).is_ok() {
+                if level.place.hold(qty(1), 0, &NoMarks).is_ok() {
                     level.assert_logged();
                 }
             },
@@ -121,7 +121,7 @@ fn whoever_takes_an_available_unit_sees_that_its_giver_is_logged() {
 fn whoever_takes_a_sold_unit_sees_that_its_sale_is_logged() {
     model("law 2: sold is handed on", || {
         let level = level_of(1);
-        level.hold(qty(1), &NoMarks).expect("a unit");
+        level.hold(qty(1), 0, &NoMarks).expect("a unit");
         race(
             &Logged::new(level),
             |level: &Logged<StockLevel>| {

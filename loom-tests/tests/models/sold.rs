@@ -11,7 +11,7 @@ use crate::stock::level::{Counts, StockLevel};
 /// A level of two units, both reserved, one of them sold.
 fn half_sold() -> Arc<StockLevel> {
     let level = level_of(2);
-    level.hold(qty(2), &NoMarks).expect("units");
+    level.hold(qty(2), 0, &NoMarks).expect("units");
     level.sold_to(false).add(qty(1));
     Arc::new(level)
 }
@@ -46,9 +46,9 @@ fn a_reader_never_sees_more_sold_than_reserved_while_holds_are_sold() {
         let (_, seen) = race(
             &level,
             |level| {
-                level.hold(qty(1), &NoMarks).expect("a unit");
+                level.hold(qty(1), 0, &NoMarks).expect("a unit");
                 level.sold_to(false).add(qty(1));
-                level.hold(qty(1), &NoMarks).expect("a unit");
+                level.hold(qty(1), 0, &NoMarks).expect("a unit");
                 level.sold_to(false).add(qty(1));
             },
             |level| [level.counts(), level.counts()],
@@ -61,7 +61,7 @@ fn a_reader_never_sees_more_sold_than_reserved_while_holds_are_sold() {
 /// A level of two units, both sold, one of them to a reservation that is kept.
 fn one_of_two_tracked() -> Arc<StockLevel> {
     let level = level_of(2);
-    level.hold(qty(2), &NoMarks).expect("units");
+    level.hold(qty(2), 0, &NoMarks).expect("units");
     level.sold_to(false).add(qty(1));
     level.sold_to(true).add(qty(1));
     Arc::new(level)
@@ -160,7 +160,7 @@ fn a_sold_unit_is_shipped_or_cancelled_once() {
 fn a_refused_ship_disturbs_nobody() {
     model("a ship that is refused against a reader and another", || {
         let level = Arc::new(level_of(1));
-        level.hold(qty(1), &NoMarks).expect("a unit");
+        level.hold(qty(1), 0, &NoMarks).expect("a unit");
         let ship = spawn(&level, |level| level.take_sold(qty(1)));
         let (other, seen) = race(&level, |level| level.take_sold(qty(1)), |level| level.counts());
         assert_eq!(seen, Counts { available: 0, reserved: 1, sold: 0, tracked: 0 });

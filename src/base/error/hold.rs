@@ -88,12 +88,14 @@ impl From<NoReservation> for Gone {
 #[non_exhaustive]
 #[repr(u8)]
 pub enum ReserveError {
-    /// Fewer units are available than the call needs.
+    /// Fewer units are available, above the safety stock, than the call needs.
     Insufficient {
         /// Units that the call asked for.
         needed: u32,
         /// Units that were available.
         available: u32,
+        /// How many of these the call had to leave there.
+        safety_stock: u32,
         /// Whether overdue holds are left that this call did not expire. If so, a retry may
         /// succeed.
         overdue_left: bool,
@@ -118,15 +120,30 @@ pub enum ReserveError {
 
 error_table! {
     ReserveError {
-        Self::Insufficient { needed, available, overdue_left } =>
+        Self::Insufficient { needed, available, safety_stock, overdue_left } =>
             Short("insufficient").retry_if(*overdue_left),
-            "{needed} units needed, {available} available";
+            "{needed} units needed, {}", WhatIsThere { available: *available, kept: *safety_stock };
         Self::Full { slots } => Limit("reservations_full").retry(),
             "all {slots} reservation slots are in use";
         Self::Suspended { warehouse } => Suspended("suspended").retry(),
             "warehouse {warehouse:?} is suspended";
     }
     nests { Input(InvalidInput), Place(PlaceError), Call(CallError) }
+}
+
+/// Shows what a level had in an error's text.
+struct WhatIsThere {
+    available: u32,
+    /// How many of these are safety stock.
+    kept: u32,
+}
+
+impl fmt::Display for WhatIsThere {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { available, kept } = self;
+        write!(f, "{available} available")?;
+        if *kept > 0 { write!(f, ", {kept} of them safety stock") } else { Ok(()) }
+    }
 }
 
 /// One line of a basket that was short.
@@ -141,6 +158,8 @@ pub struct ShortLine {
     pub needed: u32,
     /// Units that were available.
     pub available: u32,
+    /// How many of these the basket had to leave there.
+    pub safety_stock: u32,
     /// Whether the product was never stocked in any warehouse of this engine. Most likely the name
     /// is misspelled.
     pub never_stocked: bool,
@@ -157,8 +176,9 @@ impl fmt::Display for ShortLinesText<'_> {
             Some(ShortLine { product, never_stocked: true, .. }) => {
                 write!(f, ", first {product:?}: never stocked in any warehouse")
             }
-            Some(ShortLine { product, needed, available, .. }) => {
-                write!(f, ", first {product:?}: {needed} needed, {available} available")
+            Some(&ShortLine { ref product, needed, available, safety_stock, .. }) => {
+                let there = WhatIsThere { available, kept: safety_stock };
+                write!(f, ", first {product:?}: {needed} needed, {there}")
             }
         }
     }
@@ -216,7 +236,7 @@ pub enum FulfillError {
     Insufficient {
         /// Units that the call asked for.
         needed: u32,
-        /// Units that were available in all these warehouses together.
+        /// Units that were available in all these warehouses together, above their safety stocks.
         available: u64,
     },
     /// All reservation slots are in use.

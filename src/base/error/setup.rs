@@ -21,6 +21,11 @@ pub enum SettingError {
         /// The value that was passed.
         units: u32,
     },
+    /// The safety stock is more than [`MAX_UNITS`] units.
+    SafetyStock {
+        /// The value that was passed.
+        units: u32,
+    },
     /// The longest time to live is 0.
     LongestTtl,
     /// The engine holds as many products or stock levels as it can.
@@ -41,6 +46,8 @@ error_table! {
             "a threshold must be less than {MAX_UNITS} units, not {units}";
         Self::Capacity { units } => Invalid("invalid_capacity"),
             "a capacity must be 1 to {MAX_UNITS} units, not {units}";
+        Self::SafetyStock { units } => Invalid("invalid_safety_stock"),
+            "a safety stock must be at most {MAX_UNITS} units, not {units}";
         Self::LongestTtl => Invalid("invalid_longest_ttl"),
             "the longest time to live must be more than 0";
         Self::TooManyNames => Limit("too_many_names"),

@@ -132,6 +132,7 @@ macro_rules! shadowed_integer {
 
 shadowed!(AtomicBool, bool);
 shadowed_integer!(AtomicU8, u8);
+shadowed_integer!(AtomicU16, u16);
 shadowed_integer!(AtomicU32, u32);
 shadowed_integer!(AtomicU64, u64);
 shadowed_integer!(AtomicUsize, usize);

@@ -154,7 +154,7 @@ impl Engine {
                 level.receive(units, self);
             }
             if let Ok(units) = Quantity::new(state.reserved) {
-                level.hold(units, self).ok()?;
+                level.hold(units, 0, self).ok()?;
             }
             let tracked = state.tracked.min(state.sold);
             for (kept, units) in [(true, tracked), (false, state.sold - tracked)] {
@@ -165,6 +165,7 @@ impl Engine {
             if let Some(own) = state.threshold {
                 level.set_own_threshold(own.filter(|units| *units <= MAX_UNITS));
             }
+            level.set_safety_stock(state.safety_stock);
         }
         Some(())
     }

@@ -16,6 +16,7 @@ use crate::engine::durability::OperationKind;
 use crate::engine::ops::reserve::ResolvedLine;
 use crate::engine::place::{BasketLine, OwnLevel, OwnLines, foreign, merge_equal_levels};
 use crate::engine::request::on_requests_for_holds;
+use crate::engine::request_options::SafetyStock;
 use crate::engine::request_shape::RequestShape;
 use crate::engine::{Engine, InventoryManager, Refusal};
 use crate::reservation::chain::Chain;
@@ -109,7 +110,7 @@ impl<'a> Call<'a> {
         self.keyed(OperationKind::Reserve, shape, |call| {
             call.engine.ttl_limits.check_hold(ttl)?;
             let mut wanted = WantedLines::new();
-            call.engine.resolve_lines(lines, &mut wanted)?;
+            call.engine.resolve_lines(lines, call.safety_stock(), &mut wanted)?;
             call.take_basket(&wanted, Purpose::Hold { ttl })
         })
     }
@@ -210,6 +211,7 @@ impl Engine {
     pub(in crate::engine) fn resolve_lines<'e>(
         &'e self,
         lines: OwnLines<'_>,
+        safety_stock: SafetyStock,
         wanted: &mut WantedLines<'e>,
     ) -> Result<(), BasketError> {
         let mut found = ShortList::<_, SHORT>::holding((LevelIndex(0), 0));
@@ -233,6 +235,7 @@ impl Engine {
                                 product: product.to_owned(),
                                 needed: quantity,
                                 available: 0,
+                                safety_stock: 0,
                                 never_stocked: self.known_product(product).is_err(),
                             });
                         }
@@ -242,7 +245,7 @@ impl Engine {
             }
         }
         let distinct = merge_equal_levels(&mut found);
-        self.resolve_levels(&found[..distinct], wanted)?;
+        self.resolve_levels(&found[..distinct], safety_stock, wanted)?;
         if not_there.is_empty() {
             return Ok(());
         }
@@ -256,6 +259,7 @@ impl Engine {
     pub(in crate::engine) fn resolve_levels<'e>(
         &'e self,
         found: &[(LevelIndex, u32)],
+        safety_stock: SafetyStock,
         wanted: &mut WantedLines<'e>,
     ) -> Result<(), BasketError> {
         let most = self.max_basket_lines;
@@ -269,7 +273,7 @@ impl Engine {
                 self.refusals.count(Refusal::Suspended as usize);
                 BasketError::Suspended { warehouse }
             })?;
-            wanted.push(ResolvedLine { handle, level, qty });
+            wanted.push(ResolvedLine::new(handle, level, qty, safety_stock));
         }
         Ok(())
     }
@@ -345,7 +349,7 @@ impl Engine {
     /// Takes all lines, or returns `Some` with the index of a short line and its available units.
     fn try_to_take(&self, wanted: &[ResolvedLine<'_>]) -> Result<Option<(usize, u32)>, NotStarted> {
         if let [line] = wanted {
-            return Ok(match line.level.hold(line.qty, self) {
+            return Ok(match line.take(self) {
                 Ok(change) => {
                     if line.level.crosses(change) {
                         self.raise_alert(line.handle, line.level);
@@ -357,7 +361,7 @@ impl Engine {
         }
         let lines = wanted.iter().map(|line| CellDelta {
             cell: CellId::level(line.handle),
-            delta: Delta::hold(line.qty),
+            delta: Delta::hold(line.qty).above(line.floor),
         });
         Ok(match self.commit(lines)?.run_and_forget() {
             Ok(()) => None,
@@ -395,8 +399,7 @@ impl Engine {
     }
 
     fn short_line(&self, line: &ResolvedLine<'_>) -> Option<ShortLine> {
-        let available = line.level.available();
-        (available < line.qty.get()).then(|| self.short(line, available))
+        line.too_few().map(|available| self.short(line, available))
     }
 
     fn short(&self, line: &ResolvedLine<'_>, available: u32) -> ShortLine {
@@ -406,13 +409,14 @@ impl Engine {
             product: product.as_ref().into(),
             needed: line.qty.get(),
             available,
+            safety_stock: line.floor,
             never_stocked: false,
         }
     }
 }
 
 fn enough(wanted: &[ResolvedLine<'_>]) -> bool {
-    wanted.iter().all(|line| line.level.available() >= line.qty.get())
+    wanted.iter().all(|line| line.too_few().is_none())
 }
 
 /// The fingerprint of a basket: the operation, then its lines.

@@ -10,6 +10,7 @@ use crate::engine::call::Call;
 use crate::engine::durability::OperationKind;
 use crate::engine::place::{ProductRef, WarehouseRef, foreign};
 use crate::engine::request::on_requests_for_holds;
+use crate::engine::request_options::SafetyStock;
 use crate::engine::request_shape::RequestShape;
 use crate::engine::{Engine, InventoryManager, Refusal};
 use crate::policy::allocation::{AllocationStrategy, Candidate, PriorityOrder};
@@ -33,9 +34,9 @@ impl InventoryManager {
     /// from now, rounded up to whole milliseconds. Waits as [`reserve`](Self::reserve) does.
     ///
     /// # Errors
-    /// [`FulfillError::Insufficient`] if all of these warehouses together had fewer units at one
-    /// instant of this call. Unless the error is [`Uncertain`](crate::Uncertain), nothing has
-    /// moved. See [`FulfillError`] for the rest.
+    /// [`FulfillError::Insufficient`] if all of these warehouses together had fewer units, above
+    /// their [safety stocks](Self::set_safety_stock), at one instant of this call. Unless the error
+    /// is [`Uncertain`](crate::Uncertain), nothing has moved. See [`FulfillError`] for the rest.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -177,7 +178,7 @@ impl Call<'_> {
         let engine = self.engine;
         let now = self.timed().now();
         engine.take_back_overdue_of(product, now);
-        let levels = engine.levels_in_order(product, qty, strategy)?;
+        let levels = engine.levels_in_order(product, qty, strategy, self.safety_stock())?;
         engine.look_before_filling(&levels, qty, now)?;
         engine.admit()?;
         if levels.is_empty() {
@@ -226,13 +227,21 @@ impl Call<'_> {
     }
 }
 
+/// A level that may give a part, and how many units it has to keep available. That is read once,
+/// so that all steps of the call decide alike.
+#[derive(Clone, Copy, Debug)]
+struct FillSource {
+    level: LevelIndex,
+    floor: u32,
+}
+
 impl Engine {
     /// The warehouses that have ever had the product and are not suspended.
-    fn candidates(&self, product: ProductIndex) -> Vec<Candidate> {
+    fn candidates(&self, product: ProductIndex, safety_stock: SafetyStock) -> Vec<Candidate> {
         let candidate = |handle| {
             let (level, warehouse) = self.level_and_warehouse(handle).ok()?;
-            let open = !warehouse.is_suspended();
-            open.then(|| Candidate::of(warehouse, level.available()))
+            let free = level.available().saturating_sub(safety_stock.floor_of(level));
+            (!warehouse.is_suspended()).then(|| Candidate::of(warehouse, free))
         };
         self.catalog.levels_of(product).filter_map(candidate).collect()
     }
@@ -255,8 +264,9 @@ impl Engine {
         product: ProductIndex,
         qty: Quantity,
         strategy: &dyn AllocationStrategy,
-    ) -> Result<Vec<LevelIndex>, PlaceError> {
-        let mut candidates = self.candidates(product);
+        safety_stock: SafetyStock,
+    ) -> Result<Vec<FillSource>, PlaceError> {
+        let mut candidates = self.candidates(product, safety_stock);
         strategy.order(qty.get(), &mut candidates);
         let level = |candidate: &Candidate| {
             let Some(index) = candidate.id.of(self.catalog.tag()) else {
@@ -264,7 +274,8 @@ impl Engine {
             };
             let warehouse = self.catalog.warehouse(index)?;
             let level = self.catalog.level_of(index, product)?;
-            (!warehouse.is_suspended()).then_some(Ok(level))
+            let floor = safety_stock.floor_of(self.catalog.level(level)?);
+            (!warehouse.is_suspended()).then_some(Ok(FillSource { level, floor }))
         };
         candidates.iter().filter_map(level).collect()
     }
@@ -273,7 +284,7 @@ impl Engine {
     /// it is short. Expires overdue holds first if the sum is short.
     fn look_before_filling(
         &self,
-        levels: &[LevelIndex],
+        levels: &[FillSource],
         qty: Quantity,
         now: Timestamp,
     ) -> Result<(), FulfillError> {
@@ -291,15 +302,19 @@ impl Engine {
         Ok(())
     }
 
-    fn sum_available(&self, levels: &[LevelIndex]) -> u64 {
-        let available = |level: &LevelIndex| self.catalog.level(*level).map(|it| it.available());
-        levels.iter().filter_map(available).map(u64::from).sum()
+    /// What the levels can give, down to their floors.
+    fn sum_available(&self, levels: &[FillSource]) -> u64 {
+        let free = |source: &FillSource| {
+            let level = self.catalog.level(source.level)?;
+            Some(level.available().saturating_sub(source.floor))
+        };
+        levels.iter().filter_map(free).map(u64::from).sum()
     }
 
     /// Takes the whole quantity at one instant, or nothing. A refusal was true at one instant.
     fn fill(
         &self,
-        levels: &[LevelIndex],
+        levels: &[FillSource],
         qty: Quantity,
         now: Timestamp,
     ) -> Result<Parts, FulfillError> {
@@ -319,11 +334,14 @@ impl Engine {
     /// instant.
     fn try_to_fill(
         &self,
-        levels: &[LevelIndex],
+        levels: &[FillSource],
         qty: Quantity,
     ) -> Result<Result<Parts, u64>, NotStarted> {
-        let stop =
-            |(turn, level): (u32, &LevelIndex)| FillStop { cell: CellId::level(*level), turn };
+        let stop = |(turn, &FillSource { level, floor }): (u32, &FillSource)| FillStop {
+            cell: CellId::level(level),
+            floor,
+            turn,
+        };
         let mut stops: Vec<FillStop> = (0..).zip(levels).map(stop).collect();
         let operation = Operation::begin_fill(self, plan_stops(&mut stops), qty, LogOrder::ByOwner)
             .map_err(|PoolExhausted| NotStarted::Busy)?;

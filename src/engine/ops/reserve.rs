@@ -12,6 +12,7 @@ use crate::engine::durability::{Durability, OperationKind};
 use crate::engine::hold_options::{HoldOptions, NoOptions};
 use crate::engine::place::{LevelRef, OwnLevel};
 use crate::engine::request::on_requests_for_holds;
+use crate::engine::request_options::SafetyStock;
 use crate::engine::request_shape::RequestShape;
 use crate::engine::sweeper::StockShortfall;
 use crate::engine::{Engine, InventoryManager, Refusal};
@@ -38,10 +39,11 @@ impl InventoryManager {
     /// how long.
     ///
     /// # Errors
-    /// [`ReserveError::Insufficient`] if fewer units are available, also if the product was stocked
-    /// only in other warehouses. [`PlaceError::NeverStocked`](crate::PlaceError::NeverStocked) if
-    /// this engine has never heard of the product. Unless the error is
-    /// [`Uncertain`](crate::Uncertain), nothing has moved. See [`ReserveError`] for the rest.
+    /// [`ReserveError::Insufficient`] if fewer units are available above the [safety
+    /// stock](Self::set_safety_stock), also if the product was stocked only in other warehouses.
+    /// [`PlaceError::NeverStocked`](crate::PlaceError::NeverStocked) if this engine has never heard
+    /// of the product. Unless the error is [`Uncertain`](crate::Uncertain), nothing has moved. See
+    /// [`ReserveError`] for the rest.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -121,14 +123,40 @@ pub(in crate::engine) struct ResolvedLine<'a> {
     pub(in crate::engine) handle: LevelIndex,
     pub(in crate::engine) level: &'a StockLevel,
     pub(in crate::engine) qty: Quantity,
+    /// How many units it has to leave available. The setting is read once, so that all steps of the
+    /// call decide alike.
+    pub(in crate::engine) floor: u32,
 }
 
-impl ResolvedLine<'_> {
-    /// What is available at this moment, if that is less than the line takes. Writes nothing.
+impl<'a> ResolvedLine<'a> {
     #[inline(always)]
-    fn too_few(self) -> Option<u32> {
+    pub(in crate::engine) fn new(
+        handle: LevelIndex,
+        level: &'a StockLevel,
+        qty: Quantity,
+        safety_stock: SafetyStock,
+    ) -> Self {
+        Self { handle, level, qty, floor: safety_stock.floor_of(level) }
+    }
+
+    /// What is available at this moment, if that is less than the line takes and leaves. Writes
+    /// nothing.
+    #[inline(always)]
+    pub(in crate::engine) fn too_few(self) -> Option<u32> {
         let available = self.level.available();
-        (available < self.qty.get()).then_some(available)
+        // Both are at most `MAX_UNITS`, so their sum fits.
+        (available < self.qty.get() + self.floor).then_some(available)
+    }
+
+    /// Takes the units, if so many are there. `Err` holds what is available.
+    #[inline(always)]
+    pub(in crate::engine) fn take(self, engine: &Engine) -> Result<Change, u32> {
+        self.level.hold(self.qty, self.floor, engine)
+    }
+
+    /// How short it is.
+    pub(in crate::engine) fn short_by(self, available: u32, overdue_left: bool) -> StockShortfall {
+        StockShortfall { available, safety_stock: self.floor, overdue_left }
     }
 }
 
@@ -186,8 +214,7 @@ impl Engine {
         if let Some(available) = line.too_few() {
             // Most refusals end here: sold out is most of a flash sale.
             if !self.slots.is_due(self.now()) {
-                let short = StockShortfall { available, overdue_left: false };
-                return Err(self.refuse_short(qty, short));
+                return Err(self.refuse_short(qty, line.short_by(available, false)));
             }
             self.look_for_overdue(line)?;
         }
@@ -241,7 +268,7 @@ impl Call<'_> {
             |it: &mut RequestShape| it.named("reserve").level(level).units(qty).span(ttl).end();
         self.keyed(OperationKind::Reserve, shape, |call| {
             call.engine.ttl_limits.check_hold(ttl)?;
-            let line = call.engine.line_to_sell(level, qty)?;
+            let line = call.engine.line_to_sell(level, qty, call.safety_stock())?;
             call.engine.hold(call, line, ttl)
         })
     }
@@ -251,7 +278,7 @@ impl Call<'_> {
         let shape = |it: &mut RequestShape| it.named("sell").level(level).units(qty).end();
         self.keyed(OperationKind::Sell, shape, |call| {
             let engine = call.engine;
-            let line = engine.line_to_sell(level, qty)?;
+            let line = engine.line_to_sell(level, qty, call.safety_stock())?;
             if line.too_few().is_some() {
                 engine.look_for_overdue(line)?;
             }
@@ -310,7 +337,7 @@ impl Engine {
         if any_suspended && self.is_suspended(level) {
             return None;
         }
-        Some(ResolvedLine { handle, level, qty })
+        Some(ResolvedLine::new(handle, level, qty, SafetyStock::Keep))
     }
 
     #[cold]
@@ -326,19 +353,19 @@ impl Engine {
         &self,
         level: OwnLevel<'_>,
         qty: Quantity,
+        safety_stock: SafetyStock,
     ) -> Result<ResolvedLine<'_>, ReserveError> {
         self.check_gate().map_err(|error| self.refuse_unavailable(error))?;
         let Some(handle) = self.resolve_stocked(level)? else {
-            return Err(
-                self.refuse_short(qty, StockShortfall { available: 0, overdue_left: false })
-            );
+            let none = StockShortfall { available: 0, safety_stock: 0, overdue_left: false };
+            return Err(self.refuse_short(qty, none));
         };
         let (level, warehouse) = self.level_and_warehouse(handle)?;
         self.check_open(warehouse).map_err(|warehouse| {
             self.refusals.count(Refusal::Suspended as usize);
             ReserveError::Suspended { warehouse }
         })?;
-        Ok(ResolvedLine { handle, level, qty })
+        Ok(ResolvedLine::new(handle, level, qty, safety_stock))
     }
 
     /// Refuses a line that is short, unless expiring overdue holds frees enough units. It runs
@@ -348,7 +375,7 @@ impl Engine {
     fn look_for_overdue(&self, line: ResolvedLine<'_>) -> Result<(), ReserveError> {
         let overdue_left = !self.take_back_overdue(self.now(), || line.too_few().is_none());
         if let Some(available) = line.too_few() {
-            return Err(self.refuse_short(line.qty, StockShortfall { available, overdue_left }));
+            return Err(self.refuse_short(line.qty, line.short_by(available, overdue_left)));
         }
         // That may have waited for room in the queue.
         self.check_gate().map_err(|error| self.refuse_unavailable(error))
@@ -366,13 +393,12 @@ impl Engine {
     /// Takes the units, if need be once overdue holds have given theirs back.
     #[inline(always)]
     fn take_units(&self, line: ResolvedLine<'_>, now: Timestamp) -> Result<(), StockShortfall> {
-        let ResolvedLine { handle, level, qty } = line;
-        let change = match level.hold(qty, self) {
+        let change = match line.take(self) {
             Ok(change) => change,
-            Err(available) => self.take_overdue_units(level, qty, now, available)?,
+            Err(available) => self.take_overdue_units(line, now, available)?,
         };
-        if level.crosses(change) {
-            self.raise_alert(handle, level);
+        if line.level.crosses(change) {
+            self.raise_alert(line.handle, line.level);
         }
         Ok(())
     }
@@ -382,13 +408,12 @@ impl Engine {
     #[inline(never)]
     fn take_overdue_units(
         &self,
-        level: &StockLevel,
-        qty: Quantity,
+        line: ResolvedLine<'_>,
         now: Timestamp,
         available: u32,
     ) -> Result<Change, StockShortfall> {
-        let enough = || level.available() >= qty.get();
-        self.take_again(now, available, || level.hold(qty, self), enough)
+        let short = line.short_by(available, false);
+        self.take_again(now, short, || line.take(self), || line.too_few().is_none())
     }
 
     #[cold]
@@ -409,6 +434,7 @@ impl Engine {
         ReserveError::Insufficient {
             needed: qty.get(),
             available: short.available,
+            safety_stock: short.safety_stock,
             overdue_left: short.overdue_left,
         }
     }

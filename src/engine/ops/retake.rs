@@ -223,8 +223,8 @@ impl Call<'_> {
             first = true;
             let mut wanted = WantedLines::new();
             match lines {
-                Some(lines) => engine.resolve_lines(lines, &mut wanted)?,
-                None => engine.resolve_levels(&former.lines, &mut wanted)?,
+                Some(lines) => engine.resolve_lines(lines, self.safety_stock(), &mut wanted)?,
+                None => engine.resolve_levels(&former.lines, self.safety_stock(), &mut wanted)?,
             }
             let options = RequestOptions {
                 owner: self.owner().or(former.owner),

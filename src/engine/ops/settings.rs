@@ -1,5 +1,5 @@
-//! Settings that can change while the engine runs: times to live, thresholds, suspension,
-//! capacities.
+//! Settings that can change while the engine runs: times to live, thresholds, safety stock,
+//! suspension, capacities.
 
 use std::time::Duration;
 
@@ -182,6 +182,56 @@ impl InventoryManager {
         let (level, warehouse) = self.engine.level_and_warehouse(handle)?;
         self.engine.change(Subject::Level(handle), "threshold", "of the warehouse", || {
             level.clear_own_threshold(warehouse.threshold());
+        })
+    }
+}
+
+impl InventoryManager {
+    /// Sets the safety stock of one product in one warehouse: so many of its available units are
+    /// kept back. `reserve`, `sell`, baskets, split fulfilment and retakes leave them there, unless
+    /// the call [passes it](crate::Request::pass_safety_stock). No unit moves by this call. Where
+    /// fewer are there than it says, the next that come in or back are safety stock, too. 0 keeps
+    /// none back, and is the default. Waits as [`set_longest_ttl`](Self::set_longest_ttl) does.
+    ///
+    /// It binds sales alone. Units that are held can be confirmed whatever it is. `remove_stock`
+    /// and transfers take what is available: broken units are broken, and where stock lies is for
+    /// the warehouse to say. A call that is under way when the setting changes may still go by the
+    /// old value; each call reads it once.
+    ///
+    /// With a journal, the setting lasts over a restart.
+    ///
+    /// # Errors
+    /// [`SettingError::SafetyStock`] if it is more than [`MAX_UNITS`]. See [`SettingError`] for the
+    /// rest.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// use stockade::ReserveError;
+    /// # let manager = stockade::InventoryManager::builder().warehouse("SF").build()?;
+    /// manager.add_stock(("SF", "LAPTOP"), 10, "SUPPLIER")?;
+    /// manager.set_safety_stock(("SF", "LAPTOP"), 4)?;
+    /// assert_eq!(manager.stock_level(("SF", "LAPTOP"))?.for_sale(), 6);
+    /// let refused = manager.sell(("SF", "LAPTOP"), 7);
+    /// assert!(matches!(
+    ///     refused,
+    ///     Err(ReserveError::Insufficient { needed: 7, available: 10, safety_stock: 4, .. })
+    /// ));
+    /// # Ok::<(), stockade::Error>(())
+    /// ```
+    pub fn set_safety_stock<'a>(
+        &self,
+        level: impl Into<LevelRef<'a>>,
+        units: u32,
+    ) -> Result<(), SettingError> {
+        if units > MAX_UNITS {
+            return Err(SettingError::SafetyStock { units });
+        }
+        let level = level.into();
+        level.check_names()?;
+        let handle = self.engine.resolve(self.engine.own_level(level)?)?;
+        let (level, _) = self.engine.level_and_warehouse(handle)?;
+        self.engine.change(Subject::Level(handle), "safety_stock", &units.to_string(), || {
+            level.set_safety_stock(units);
         })
     }
 }

@@ -198,7 +198,7 @@ impl Call<'_> {
             .of_call(self, filing.id());
         if held {
             let change = engine
-                .with_overdue_taken_back(at, level, qty, || level.hold(qty, engine))
+                .with_overdue_taken_back(at, level, qty, || level.hold(qty, 0, engine))
                 .map_err(|short| RequestTransferError::Insufficient {
                     needed: qty.get(),
                     available: short.available,

@@ -455,6 +455,11 @@ impl Ledger {
                 // "of the warehouse" parses to `None`: the level has no threshold of its own.
                 self.levels.get_mut(handle.index()).ok_or(UNKNOWN)?.threshold = threshold(value);
             }
+            (Subject::Level(handle), "safety_stock") => {
+                let units = value.parse().ok().filter(|units| *units <= MAX_UNITS);
+                let units = units.ok_or("a safety stock that can't be")?;
+                self.levels.get_mut(handle.index()).ok_or(UNKNOWN)?.safety_stock = units;
+            }
             // A setting that a later version wrote. No count of stock depends on settings.
             _ => {}
         }

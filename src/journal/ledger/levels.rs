@@ -34,12 +34,15 @@ pub(crate) struct LevelState {
     pub(crate) tracked: u32,
     /// The level's own threshold, if it has one. An inner `None` means that alerts are off.
     pub(crate) threshold: Option<Option<u32>>,
+    /// In units. It decides on no record: what was sold was sold by the setting of its moment.
+    pub(crate) safety_stock: u32,
 }
 
 impl LevelState {
     pub(crate) fn new(warehouse: WarehouseIndex, product: ProductIndex) -> Self {
         let (available, reserved, sold, tracked) = (0, 0, 0, 0);
-        Self { warehouse, product, available, reserved, sold, tracked, threshold: None }
+        let (threshold, safety_stock) = (None, 0);
+        Self { warehouse, product, available, reserved, sold, tracked, threshold, safety_stock }
     }
 
     /// Adds units that come in.

@@ -72,8 +72,10 @@ impl Ledger {
         put_varint(out, self.levels.len() as u64);
         for level in &self.levels {
             put_varint(out, u64::from(level.warehouse.0));
-            let counts = [level.product.0, level.available, level.reserved, level.sold];
+            let counts = [level.product.0, level.available, level.reserved];
             counts.into_iter().for_each(|count| put_varint(out, u64::from(count)));
+            // The safety stock came later, and is 0 in most levels.
+            put_varint(out, u64::from(level.sold) | u64::from(level.safety_stock) << UPPER);
             put_option(out, level.threshold.map(number_of));
         }
     }
@@ -193,11 +195,14 @@ impl Ledger {
             {
                 return Err(UNDEFINED_PLACE);
             }
+            let (available, reserved) = (units(from)?, units(from)?);
+            let (sold, safety_stock) = two_counts(from)?;
             let level = LevelState {
-                available: units(from)?,
-                reserved: units(from)?,
-                sold: units(from)?,
+                available,
+                reserved,
+                sold,
                 threshold: threshold(from)?,
+                safety_stock,
                 ..LevelState::new(warehouse, product)
             };
             self.levels.push(level);
@@ -320,8 +325,18 @@ fn capacity(number: u64) -> DecodeResult<Setting<u32>> {
     Ok(Setting { built: Some(known(built).or_no("a capacity that can't be")?), changed })
 }
 
+const OUT_OF_BOUNDS: &str = "a count that leaves its bounds";
+
 fn units(from: &mut Cursor<'_>) -> DecodeResult<u32> {
-    from.varint32().filter(|units| *units <= MAX_UNITS).or_no("a count that leaves its bounds")
+    from.varint32().filter(|units| *units <= MAX_UNITS).or_no(OUT_OF_BOUNDS)
+}
+
+/// Two counts that share a number; the upper one came later.
+fn two_counts(from: &mut Cursor<'_>) -> DecodeResult<(u32, u32)> {
+    let both = from.varint().or_no(SHORT)?;
+    // Both halves of 64 bits fit.
+    let (lower, upper) = ((both & LOWER_HALF) as u32, (both >> UPPER) as u32);
+    (lower <= MAX_UNITS && upper <= MAX_UNITS).then_some((lower, upper)).or_no(OUT_OF_BOUNDS)
 }
 
 fn put_transfer(out: &mut Vec<u8>, request: &TransferState, now: u64) {

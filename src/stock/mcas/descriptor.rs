@@ -38,6 +38,9 @@ pub(super) struct DescriptorLine {
     /// What the operation does to the cell. Written before the first mark. Split fulfillment writes
     /// it before the decision; every driver writes the same value.
     delta: AtomicU64,
+    /// The floor of that delta. Written before the first mark, so that it is the same for all
+    /// drivers.
+    floor: AtomicU32,
     /// The word that *this descriptor's* mark replaced. Written by the descriptor's thread before
     /// its mark.
     replaced: AtomicU64,
@@ -52,6 +55,7 @@ impl DescriptorLine {
             cell: AtomicU32::new(0),
             order: AtomicU32::new(0),
             delta: AtomicU64::new(0),
+            floor: AtomicU32::new(0),
             replaced: AtomicU64::new(0),
             winner: AtomicU64::new(0),
         }
@@ -64,6 +68,7 @@ impl DescriptorLine {
     pub(super) fn write(&self, cell: CellId, delta: Delta) {
         self.cell.store(cell.bits(), Ordering::Relaxed);
         self.delta.store(delta.bits(), Ordering::Relaxed);
+        self.floor.store(delta.floor(), Ordering::Relaxed);
         self.winner.store(0, Ordering::Relaxed);
     }
 
@@ -72,9 +77,11 @@ impl DescriptorLine {
     }
 
     pub(super) fn delta(&self) -> Delta {
-        Delta::from_bits(self.delta.load(Ordering::Relaxed))
+        let floor = self.floor.load(Ordering::Relaxed);
+        Delta::from_bits(self.delta.load(Ordering::Relaxed)).above(floor)
     }
 
+    /// Writes another delta down. The floor stays.
     pub(super) fn set_delta(&self, delta: Delta) {
         self.delta.store(delta.bits(), Ordering::Relaxed);
     }

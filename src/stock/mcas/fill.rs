@@ -13,6 +13,8 @@ use crate::stock::word::Delta;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct FillStop {
     pub(crate) cell: CellId,
+    /// How many units must stay available in it.
+    pub(crate) floor: u32,
     /// Its place in the order of filling. Whoever builds stops may leave gaps.
     pub(crate) turn: u32,
 }
@@ -37,21 +39,20 @@ pub(crate) fn plan_stops(stops: &mut [FillStop]) -> &[FillStop] {
     stops
 }
 
-/// Writes down how much each level gives. `Err` holds how much there was in all, if that is too
-/// little. Call it only once every line is marked.
+/// Writes down how much each level gives, down to its floor. `Err` holds how much there was in all
+/// above the floors, if that is too little. Call it only once every line is marked.
 pub(super) fn fill(view: &OperationView<'_>) -> Result<(), u64> {
     let wanted = view.head.fill;
     let mut missing = wanted;
     for turn in 0..view.head.lines {
         let at = view.descriptor.line(turn).order();
-        let word = view.replaced(at);
+        let (line, word) = (view.descriptor.line(at), view.replaced(at));
+        let free = word.available().saturating_sub(line.delta().floor());
         // A level never gives more than its reserved count has room for. Warehouse capacities
         // prevent this case; the bound keeps the word legal all the same.
-        let units = missing.min(word.available()).min(MAX_UNITS - word.reserved());
+        let units = missing.min(free).min(MAX_UNITS - word.reserved());
         missing -= units;
-        view.descriptor
-            .line(at)
-            .set_delta(Quantity::new(units).map_or(Delta::NOTHING, Delta::hold));
+        line.set_delta(Quantity::new(units).map_or(Delta::NOTHING, Delta::hold));
     }
     if missing == 0 { Ok(()) } else { Err(u64::from(wanted - missing)) }
 }
@@ -62,7 +63,7 @@ mod tests {
     use crate::stock::handle::LevelIndex;
 
     fn stop(level: u32, turn: u32) -> FillStop {
-        FillStop { cell: CellId::level(LevelIndex(level)), turn }
+        FillStop { cell: CellId::level(LevelIndex(level)), floor: 0, turn }
     }
 
     #[test]

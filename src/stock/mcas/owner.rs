@@ -40,7 +40,7 @@ pub(crate) struct Committed<'s, S: Site + ?Sized> {
 pub(crate) enum Refused {
     /// A line did not fit its cell, which had only so many units available.
     Line { line: usize, cell: CellId, available: u32 },
-    /// All levels of a split fulfillment together had only so many units.
+    /// All levels of a split fulfillment together had only so many units above their floors.
     Sum { available: u64 },
 }
 
@@ -79,7 +79,8 @@ impl<'s, S: Site + ?Sized> Operation<'s, S> {
         debug_assert!(stops.is_sorted_by(|one, next| one.cell < next.cell));
         let operation = Self::take(site, stops.len(), quantity.get(), log_order)?;
         for (at, stop) in (0..).zip(stops) {
-            operation.descriptor.line(at as usize).write(stop.cell, Delta::NOTHING);
+            let nothing_yet = Delta::NOTHING.above(stop.floor);
+            operation.descriptor.line(at as usize).write(stop.cell, nothing_yet);
             operation.descriptor.line(stop.turn as usize).set_order(at);
         }
         Ok(operation)

@@ -50,6 +50,8 @@ pub struct ShortCell {
 pub struct Testbed {
     start: Vec<(u32, u32)>,
     cells: Vec<Cell>,
+    /// How many units must stay available in each. Fixed, as what a call has read of a setting.
+    floors: Vec<u32>,
     pool: DescriptorPool,
     queue: ArrayQueue<Logged>,
     /// Std's mutex, not the one of `sync`: it orders nothing, and models need not interleave it.
@@ -67,10 +69,17 @@ impl Testbed {
         Self {
             start: start.to_vec(),
             cells: cells.collect(),
+            floors: vec![0; start.len()],
             pool: DescriptorPool::new(),
             queue: ArrayQueue::new(64),
             shown: Mutex::new(0),
         }
+    }
+
+    /// The same, where operations leave so many units available.
+    pub fn with_floors(self, floors: &[u32]) -> Self {
+        assert_eq!(floors.len(), self.cells.len());
+        Self { floors: floors.to_vec(), ..self }
     }
 
     pub fn read(&self, cell: usize) -> (u32, u32) {
@@ -79,7 +88,8 @@ impl Testbed {
 
     /// A single-cell operation, without a record.
     pub fn apply(&self, cell: usize, by: Move) -> bool {
-        self.cells[cell].apply(id(cell), delta(by), self).is_ok()
+        let delta = delta(by).above(self.floors[cell]);
+        self.cells[cell].apply(id(cell), delta, self).is_ok()
     }
 
     /// A single-cell operation that takes: queued after the swap (Law 2).
@@ -148,8 +158,12 @@ impl Testbed {
     }
 
     fn begin_fill(&self, cells: &[usize], units: u32, when: When) -> Operation<'_, Self> {
-        let mut stops: Vec<_> =
-            (0..).zip(cells).map(|(turn, &cell)| FillStop { cell: id(cell), turn }).collect();
+        let stop = |(turn, &cell): (u32, &usize)| FillStop {
+            cell: id(cell),
+            floor: self.floors[cell],
+            turn,
+        };
+        let mut stops: Vec<_> = (0..).zip(cells).map(stop).collect();
         let quantity = Quantity::new(units).expect("a legal quantity");
         Operation::begin_fill(self, plan_stops(&mut stops), quantity, log_order(when))
             .expect("there is a slot")
@@ -206,7 +220,10 @@ impl Testbed {
     fn begin(&self, moves: &[(usize, Move)], when: When) -> Operation<'_, Self> {
         let mut lines: Vec<_> = moves
             .iter()
-            .map(|&(cell, by)| CellDelta { cell: id(cell), delta: delta(by) })
+            .map(|&(cell, by)| CellDelta {
+                cell: id(cell),
+                delta: delta(by).above(self.floors[cell]),
+            })
             .collect();
         let lines = merge_lines(&mut lines).unwrap_or_else(|TooMuch { cell }| panic!("{cell:?}"));
         Operation::begin(self, lines, log_order(when)).expect("there is a slot")

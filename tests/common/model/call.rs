@@ -34,6 +34,7 @@ pub(crate) enum Op {
     Threshold(&'static str, Option<u32>),
     ProductThreshold(Place, Option<u32>),
     ClearThreshold(Place),
+    SafetyStock(Place, u32),
     LongestTtl(Duration),
 }
 
@@ -47,6 +48,8 @@ pub(crate) struct Call {
     pub(crate) key: Option<u8>,
     pub(crate) owner: Option<u8>,
     pub(crate) note: Option<&'static str>,
+    /// Whether it passes the safety stock.
+    pub(crate) passes: bool,
 }
 
 impl Op {
@@ -65,6 +68,7 @@ impl Op {
                 | Self::Threshold(..)
                 | Self::ProductThreshold(..)
                 | Self::ClearThreshold(..)
+                | Self::SafetyStock(..)
                 | Self::LongestTtl(..)
         )
     }
@@ -86,15 +90,14 @@ pub(crate) enum Given {
     SoldBefore(u64),
 }
 
+/// A short line of a basket: warehouse, product, needed, available, kept as safety stock, and
+/// whether the engine has never stocked the product.
+pub(crate) type Short = (String, String, u32, u32, u32, bool);
+
 /// Why a call was refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Denied {
-    /// Short lines of a basket: warehouse, product, needed, available, and whether the engine has
-    /// never stocked the product.
-    Short {
-        lines: Vec<(String, String, u32, u32, bool)>,
-        overdue_left: bool,
-    },
+    Short { lines: Vec<Short>, overdue_left: bool },
     Other(stockade::Error),
 }
 
@@ -145,6 +148,14 @@ impl Entry {
             retaken_from: None,
             notes: Vec::new(),
         }
+    }
+
+    /// With the notes of the call.
+    pub(crate) fn notes_of(self, call: &Call) -> Self {
+        let notes = call.note.map(|note| ("note", note));
+        let reason = call.passes.then_some(("passedSafetyStock", "staff"));
+        let notes = notes.into_iter().chain(reason);
+        notes.fold(self, |entry, (name, value)| entry.note(name, value))
     }
 
     pub(crate) fn note(mut self, name: &str, value: impl ToString) -> Self {

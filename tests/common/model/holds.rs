@@ -9,7 +9,7 @@ use stockade::{
 };
 
 use super::Model;
-use super::call::{Answer, Call, Denied, Entry, Given, Hold, HoldRef, Place};
+use super::call::{Answer, Call, Denied, Entry, Given, Hold, HoldRef, Place, Short};
 use super::keys::{Claim, Name};
 
 /// What a step on a hold finds.
@@ -38,21 +38,21 @@ impl Model {
         ttl: Duration,
     ) -> Answer {
         self.check_ttl(ttl, self.longest()).map_err(ReserveError::from)?;
-        let level = self.level_to_sell(place, units)?;
+        let level = self.level_to_sell(call, place, units)?;
         let expires = self.now + ttl.as_millis() as u64;
         let hold = self.make_hold(call, vec![(level, units)], expires, None);
         Ok(Given::Hold(hold))
     }
 
     pub(super) fn sell(&mut self, call: &Call, place: Place, units: u32) -> Answer {
-        let level = self.level_to_sell(place, units)?;
+        let level = self.level_to_sell(call, place, units)?;
         let hold = self.make_hold(call, vec![(level, units)], self.now, None);
         self.sell_lines(hold, Some(call));
         Ok(Given::Hold(hold))
     }
 
     /// The level from which `units` can be taken, after checking the units and the slot.
-    fn level_to_sell(&mut self, place: Place, units: u32) -> Result<usize, Denied> {
+    fn level_to_sell(&mut self, call: &Call, place: Place, units: u32) -> Result<usize, Denied> {
         let found = self.find_known(place).map_err(ReserveError::Place)?;
         let suspended = found.and_then(|level| self.is_suspended(level));
         if let Some(warehouse) = suspended {
@@ -60,15 +60,17 @@ impl Model {
             return Err(ReserveError::Suspended { warehouse }.into());
         }
         if let Some(level) = found {
-            self.end_overdue(|model| model.levels[level].available >= units);
+            self.end_overdue(|model| model.fits(call, &[(level, units)]));
         }
-        let available = found.map_or(0, |level| self.levels[level].available);
-        let Some(level) = found.filter(|_| available >= units) else {
+        let Some(level) = found.filter(|level| self.fits(call, &[(*level, units)])) else {
             self.insufficient += 1;
-            let needed = units;
-            return Err(
-                ReserveError::Insufficient { needed, available, overdue_left: false }.into()
-            );
+            let short = ReserveError::Insufficient {
+                needed: units,
+                available: found.map_or(0, |level| self.levels[level].available),
+                safety_stock: found.map_or(0, |level| self.kept(call, level)),
+                overdue_left: false,
+            };
+            return Err(short.into());
         };
         if !self.has_slots(1) {
             return Err(ReserveError::Full { slots: self.bounds.slots as u32 }.into());
@@ -88,16 +90,20 @@ impl Model {
 
     pub(super) fn basket(&mut self, call: &Call, lines: &[(Place, u32)], ttl: Duration) -> Answer {
         self.check_ttl(ttl, self.longest()).map_err(BasketError::from)?;
-        let lines = self.basket_lines(lines)?;
-        self.take_lines(&lines, lines.len())?;
+        let lines = self.basket_lines(call, lines)?;
+        self.take_lines(call, &lines, lines.len())?;
         let expires = self.now + ttl.as_millis() as u64;
         Ok(Given::Hold(self.make_hold(call, lines, expires, None)))
     }
 
     /// A basket's lines, with equal levels merged, ordered by level.
-    fn basket_lines(&mut self, lines: &[(Place, u32)]) -> Result<Vec<(usize, u32)>, Denied> {
+    fn basket_lines(
+        &mut self,
+        call: &Call,
+        lines: &[(Place, u32)],
+    ) -> Result<Vec<(usize, u32)>, Denied> {
         let mut merged: Vec<(usize, u32)> = Vec::new();
-        let mut not_there: Vec<(String, String, u32, u32, bool)> = Vec::new();
+        let mut not_there: Vec<Short> = Vec::new();
         for (place, units) in lines {
             match (self.find(*place).map_err(BasketError::Place)?, place) {
                 (Some(level), _) => match merged.iter_mut().find(|line| line.0 == level) {
@@ -115,6 +121,7 @@ impl Model {
                             (*warehouse).into(),
                             (*product).into(),
                             *units,
+                            0,
                             0,
                             unheard,
                         )),
@@ -140,36 +147,50 @@ impl Model {
             }
         }
         if !not_there.is_empty() {
-            self.end_overdue(|model| model.fits(&merged));
-            not_there.extend(self.short_lines(&merged));
+            self.end_overdue(|model| model.fits(call, &merged));
+            not_there.extend(self.short_lines(call, &merged));
             // A product that was never heard of is no shortage.
-            self.insufficient += u64::from(not_there.iter().any(|line| !line.4));
+            self.insufficient += u64::from(not_there.iter().any(|line| !line.5));
             return Err(Denied::Short { lines: not_there, overdue_left: false });
         }
         Ok(merged)
     }
 
-    fn fits(&self, lines: &[(usize, u32)]) -> bool {
-        lines.iter().all(|(level, units)| self.levels[*level].available >= *units)
+    fn fits(&self, call: &Call, lines: &[(usize, u32)]) -> bool {
+        lines.iter().all(|&(level, units)| {
+            let left = self.levels[level].available.checked_sub(units);
+            left.is_some_and(|left| left >= self.kept(call, level))
+        })
     }
 
-    /// The lines that are short: warehouse, product, needed, available, never stocked.
-    fn short_lines(&self, lines: &[(usize, u32)]) -> Vec<(String, String, u32, u32, bool)> {
-        let short = lines.iter().filter(|line| self.levels[line.0].available < line.1);
+    /// How many units of a level the call has to leave there.
+    fn kept(&self, call: &Call, level: usize) -> u32 {
+        if call.passes { 0 } else { self.levels[level].safety_stock }
+    }
+
+    fn short_lines(&self, call: &Call, lines: &[(usize, u32)]) -> Vec<Short> {
+        let short = lines.iter().filter(|line| !self.fits(call, &[**line]));
         let name = |&(level, needed): &(usize, u32)| {
             let (warehouse, product) = self.names_of(level);
             let available = self.levels[level].available;
-            (warehouse.to_owned(), product.to_owned(), needed, available, false)
+            let kept = self.kept(call, level);
+            (warehouse.to_owned(), product.to_owned(), needed, available, kept, false)
         };
         short.map(name).collect()
     }
 
     /// Checks that all lines can be taken, and that there are enough slots.
-    fn take_lines(&mut self, lines: &[(usize, u32)], slots: usize) -> Result<(), Denied> {
-        self.end_overdue(|model| model.fits(lines));
-        if !self.fits(lines) {
+    fn take_lines(
+        &mut self,
+        call: &Call,
+        lines: &[(usize, u32)],
+        slots: usize,
+    ) -> Result<(), Denied> {
+        self.end_overdue(|model| model.fits(call, lines));
+        if !self.fits(call, lines) {
             self.insufficient += 1;
-            return Err(Denied::Short { lines: self.short_lines(lines), overdue_left: false });
+            let lines = self.short_lines(call, lines);
+            return Err(Denied::Short { lines, overdue_left: false });
         }
         if !self.has_slots(slots) {
             return Err(BasketError::Full { slots: self.bounds.slots as u32 }.into());
@@ -353,11 +374,7 @@ impl Model {
         self.holds[hold].expires = until;
         let entry = Entry::event(EventType::Extended, self.now);
         let entry = Entry { hold: Some(hold), expires: Some(until), ..entry };
-        let entry = match call.note {
-            Some(note) => entry.note("note", note),
-            None => entry,
-        };
-        self.log.push(entry);
+        self.log.push(entry.notes_of(call));
         Ok(Given::Until(until))
     }
 
@@ -397,8 +414,8 @@ impl Model {
             return Ok(Given::RetakenBefore(by));
         }
         assert!(matches!(claim, Claim::First), "nobody has retaken it");
-        let lines = self.basket_lines(lines).map_err(retake)?;
-        self.take_lines(&lines, lines.len() + 1).map_err(retake)?;
+        let lines = self.basket_lines(call, lines).map_err(retake)?;
+        self.take_lines(call, &lines, lines.len() + 1).map_err(retake)?;
         // The owner goes along, unless the call names one.
         let owner = call.owner.or(self.holds[over].owner);
         let new = self.make_hold(&Call { owner, ..call.clone() }, lines, self.now, Some(over));

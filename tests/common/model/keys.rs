@@ -13,7 +13,7 @@ pub(crate) enum Name {
 }
 
 /// The request behind an answer: everything that the caller passed, except notes.
-pub(crate) type Print = Option<(Op, Option<u8>)>;
+pub(crate) type Print = Option<(Op, Option<u8>, bool)>;
 
 #[derive(Clone, Debug)]
 struct Known {

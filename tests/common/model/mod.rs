@@ -43,6 +43,7 @@ pub(crate) struct Level {
     pub(crate) sold: u32,
     /// The level's own threshold. The inner `None` means no alerts.
     pub(crate) own_threshold: Option<Option<u32>>,
+    pub(crate) safety_stock: u32,
     crossings: u32,
 }
 
@@ -109,7 +110,7 @@ impl Model {
         self.check_form(&call.op)?;
         let keyed = call.key.filter(|_| call.op.takes_a_key());
         let Some(key) = keyed else { return self.run(call) };
-        let print = Some((call.op.clone(), call.owner));
+        let print = Some((call.op.clone(), call.owner, call.passes));
         match self.keys.claim(Name::Caller(key), &print, self.now) {
             Claim::Repeat(given) => Ok(given),
             Claim::Conflict => Err(self.refused_key(&call.op)),
@@ -165,6 +166,7 @@ impl Model {
             Op::Threshold(warehouse, units) => self.set_threshold(warehouse, *units),
             Op::ProductThreshold(place, units) => self.set_own_threshold(*place, Some(*units)),
             Op::ClearThreshold(place) => self.set_own_threshold(*place, None),
+            Op::SafetyStock(place, units) => self.set_safety_stock(*place, *units),
             Op::LongestTtl(longest) => self.set_longest_ttl(*longest),
         }
     }
@@ -268,8 +270,8 @@ impl Model {
     fn at_level(&self, mut entry: Entry, level: usize, call: Option<&Call>) -> Entry {
         entry.warehouse = Some(self.levels[level].warehouse);
         entry.product = Some(self.levels[level].product);
-        match call.and_then(|call| call.note) {
-            Some(note) => entry.note("note", note),
+        match call {
+            Some(call) => entry.notes_of(call),
             None => entry,
         }
     }

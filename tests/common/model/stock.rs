@@ -124,6 +124,7 @@ impl Model {
             reserved: 0,
             sold: 0,
             own_threshold: None,
+            safety_stock: 0,
             crossings: 0,
         });
         let level = self.levels.len() - 1;
@@ -313,21 +314,34 @@ impl Model {
 
     pub(super) fn set_own_threshold(&mut self, place: Place, own: Option<Option<u32>>) -> Answer {
         check_threshold(own.flatten())?;
-        self.check_names(place).map_err(SettingError::Name)?;
-        let level = match (self.find_known(place).map_err(SettingError::Place)?, place) {
-            (Some(level), _) => level,
-            (None, Place::Names(warehouse, product)) => {
-                let (warehouse, product) = (warehouse.to_owned(), product.to_owned());
-                return Err(
-                    SettingError::Place(PlaceError::NotStockedHere { warehouse, product }).into()
-                );
-            }
-            (None, Place::Level(_)) => unreachable!("a level by number is known"),
-        };
+        let level = self.level_to_set(place)?;
         self.levels[level].own_threshold = own;
         let entry = Entry::event(EventType::SettingChanged, self.now);
         let entry = self.at_level(entry, level, None);
         self.changed(entry, "threshold", own.map_or("of the warehouse".to_owned(), shown))
+    }
+
+    pub(super) fn set_safety_stock(&mut self, place: Place, units: u32) -> Answer {
+        if units > MOST {
+            return Err(SettingError::SafetyStock { units }.into());
+        }
+        let level = self.level_to_set(place)?;
+        self.levels[level].safety_stock = units;
+        let entry = Entry::event(EventType::SettingChanged, self.now);
+        let entry = self.at_level(entry, level, None);
+        self.changed(entry, "safety_stock", units)
+    }
+
+    fn level_to_set(&self, place: Place) -> Result<usize, super::call::Denied> {
+        self.check_names(place).map_err(SettingError::Name)?;
+        match (self.find_known(place).map_err(SettingError::Place)?, place) {
+            (Some(level), _) => Ok(level),
+            (None, Place::Names(warehouse, product)) => {
+                let (warehouse, product) = (warehouse.to_owned(), product.to_owned());
+                Err(SettingError::Place(PlaceError::NotStockedHere { warehouse, product }).into())
+            }
+            (None, Place::Level(_)) => unreachable!("a level by number is known"),
+        }
     }
 
     pub(super) fn set_longest_ttl(&mut self, longest: Duration) -> Answer {
