@@ -1,5 +1,5 @@
-//! What two buyers cost each other: short bursts of pairs by one thread alone, and by two that run
-//! truly at the same time.
+//! What two buyers of different products cost each other: short bursts of pairs by one thread
+//! alone, and by two that run truly at the same time.
 //!
 //! On a machine that others use, two threads mostly don't: the system gives one of them the core a
 //! moment later, or takes it away. Rates over longer times hide that. So only those bursts of two
@@ -47,8 +47,12 @@ pub(crate) fn bursts<L: Ledger>(ledger: &L, access: Access, times: usize) -> Opt
         return None;
     }
     let began = Instant::now();
-    let buyer =
-        |number: u64| (ledger.session(), access.picks(|index| ledger.product(index), number + 1));
+    // Of each two neighbours one buyer gets the first, and the other the second: they never meet
+    // at a product.
+    let buyer = |number: usize| {
+        let own = |index: usize| ledger.product(index - index % 2 + number);
+        (ledger.session(), access.picks(own, number as u64 + 1))
+    };
     let (mut first, mut second) = (buyer(0), buyer(1));
     let mut hops: Vec<f64> = hop().into_iter().collect();
     let alone = (0..WARM + times).map(|_| burst(&mut first, began)).skip(WARM);
