@@ -29,18 +29,16 @@ const _: () = assert!(
 /// One cell of an operation. The status tells which lines mean something, and until when.
 #[derive(Debug)]
 pub(super) struct DescriptorLine {
-    /// Which cell. Written before the first mark. Ascending over the lines, so a binary search
-    /// finds it.
-    cell: AtomicU32,
-    /// Split fulfillment: `order` of line `n` holds the number of the line that is filled as the
-    /// `n`-th.
-    order: AtomicU32,
+    /// Which cell, in the lower half. Ascending over the lines, so a binary search finds it. In the
+    /// upper half the floor of the line's delta. Written before the first mark, so that both are
+    /// the same for all drivers.
+    place: AtomicU64,
+    /// Split fulfillment: `turn` of line `n` holds, in its lower half, the number of the line that
+    /// is filled as the `n`-th; in the upper half, how many units that one must keep available.
+    turn: AtomicU64,
     /// What the operation does to the cell. Written before the first mark. Split fulfillment writes
     /// it before the decision; every driver writes the same value.
     delta: AtomicU64,
-    /// The floor of that delta. Written before the first mark, so that it is the same for all
-    /// drivers.
-    floor: AtomicU32,
     /// The word that *this descriptor's* mark replaced. Written by the descriptor's thread before
     /// its mark.
     replaced: AtomicU64,
@@ -52,10 +50,9 @@ pub(super) struct DescriptorLine {
 impl DescriptorLine {
     fn new() -> Self {
         Self {
-            cell: AtomicU32::new(0),
-            order: AtomicU32::new(0),
+            place: AtomicU64::new(0),
+            turn: AtomicU64::new(0),
             delta: AtomicU64::new(0),
-            floor: AtomicU32::new(0),
             replaced: AtomicU64::new(0),
             winner: AtomicU64::new(0),
         }
@@ -66,32 +63,45 @@ impl DescriptorLine {
 
     /// Writes a line down, before the first mark.
     pub(super) fn write(&self, cell: CellId, delta: Delta) {
-        self.cell.store(cell.bits(), Ordering::Relaxed);
+        let place = u64::from(delta.floor()) << u32::BITS | u64::from(cell.bits());
+        self.place.store(place, Ordering::Relaxed);
         self.delta.store(delta.bits(), Ordering::Relaxed);
-        self.floor.store(delta.floor(), Ordering::Relaxed);
         self.winner.store(0, Ordering::Relaxed);
     }
 
     pub(super) fn cell(&self) -> CellId {
-        CellId::from_bits(self.cell.load(Ordering::Relaxed))
+        cell_in(self.place.load(Ordering::Relaxed))
     }
 
+    /// What the operation does to the cell, without the floor: a word that bears a mark was above
+    /// it.
     pub(super) fn delta(&self) -> Delta {
-        let floor = self.floor.load(Ordering::Relaxed);
-        Delta::from_bits(self.delta.load(Ordering::Relaxed)).above(floor)
+        Delta::from_bits(self.delta.load(Ordering::Relaxed))
     }
 
-    /// Writes another delta down. The floor stays.
+    /// The cell, and how many units must stay available in it.
+    #[inline(always)]
+    pub(super) fn cell_and_floor(&self) -> (CellId, u32) {
+        let place = self.place.load(Ordering::Relaxed);
+        // The upper half of 64 bits fits.
+        (cell_in(place), (place >> u32::BITS) as u32)
+    }
+
+    /// Writes down what a split fulfilment takes from the cell.
     pub(super) fn set_delta(&self, delta: Delta) {
         self.delta.store(delta.bits(), Ordering::Relaxed);
     }
 
-    pub(super) fn order(&self) -> usize {
-        self.order.load(Ordering::Relaxed) as usize
+    /// Which line is filled at this turn, and its floor.
+    pub(super) fn turn(&self) -> (usize, u32) {
+        let turn = self.turn.load(Ordering::Relaxed);
+        // The upper half of 64 bits fits.
+        (turn as u32 as usize, (turn >> u32::BITS) as u32)
     }
 
-    pub(super) fn set_order(&self, line: u32) {
-        self.order.store(line, Ordering::Relaxed);
+    pub(super) fn set_turn(&self, line: u32, floor: u32) {
+        let turn = u64::from(floor) << u32::BITS | u64::from(line);
+        self.turn.store(turn, Ordering::Relaxed);
     }
 
     /// The counts that this descriptor's mark replaced in the line's cell.
@@ -120,6 +130,11 @@ impl DescriptorLine {
             Err(winner) => winner == mark.bits(),
         }
     }
+}
+
+/// The lower half.
+fn cell_in(place: u64) -> CellId {
+    CellId::from_bits(place as u32)
 }
 
 /// Why an operation was refused.

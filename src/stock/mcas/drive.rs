@@ -48,7 +48,7 @@ impl<S: Site + ?Sized> Driver<'_, S> {
     /// Makes line `at` have a winner. False if the operation is no longer undecided.
     fn secure(&self, at: usize) -> bool {
         let line = self.view.descriptor.line(at);
-        let id = line.cell();
+        let (id, floor) = line.cell_and_floor();
         let cell = self.site.cell(id);
         while line.winner().is_none() {
             let bits = cell.look();
@@ -60,7 +60,7 @@ impl<S: Site + ?Sized> Driver<'_, S> {
                 return false;
             }
             if let Some(word) = Word::from_bits(bits) {
-                if word.apply(line.delta()).is_none() {
+                if word.apply(line.delta().above(floor)).is_none() {
                     self.refuse(Shortage {
                         line: Some(at),
                         available: u64::from(word.available()),

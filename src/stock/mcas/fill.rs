@@ -45,9 +45,9 @@ pub(super) fn fill(view: &OperationView<'_>) -> Result<(), u64> {
     let wanted = view.head.fill;
     let mut missing = wanted;
     for turn in 0..view.head.lines {
-        let at = view.descriptor.line(turn).order();
+        let (at, floor) = view.descriptor.line(turn).turn();
         let (line, word) = (view.descriptor.line(at), view.replaced(at));
-        let free = word.available().saturating_sub(line.delta().floor());
+        let free = word.available().saturating_sub(floor);
         // A level never gives more than its reserved count has room for. Warehouse capacities
         // prevent this case; the bound keeps the word legal all the same.
         let units = missing.min(free).min(MAX_UNITS - word.reserved());

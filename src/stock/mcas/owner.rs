@@ -79,9 +79,8 @@ impl<'s, S: Site + ?Sized> Operation<'s, S> {
         debug_assert!(stops.is_sorted_by(|one, next| one.cell < next.cell));
         let operation = Self::take(site, stops.len(), quantity.get(), log_order)?;
         for (at, stop) in (0..).zip(stops) {
-            let nothing_yet = Delta::NOTHING.above(stop.floor);
-            operation.descriptor.line(at as usize).write(stop.cell, nothing_yet);
-            operation.descriptor.line(stop.turn as usize).set_order(at);
+            operation.descriptor.line(at as usize).write(stop.cell, Delta::NOTHING);
+            operation.descriptor.line(stop.turn as usize).set_turn(at, stop.floor);
         }
         Ok(operation)
     }
@@ -203,7 +202,8 @@ impl<'s, S: Site + ?Sized> Operation<'s, S> {
     fn mark(&self, at: usize, line: &DescriptorLine) -> Result<Marked<'s>, bool> {
         let Self { site, mark, descriptor, .. } = *self;
         let untouched = Control::untouched(mark.sequence());
-        let (id, delta) = (line.cell(), line.delta());
+        let (id, floor) = line.cell_and_floor();
+        let delta = line.delta().above(floor);
         let cell = site.cell(id);
         loop {
             let bits = cell.look();
