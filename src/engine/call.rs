@@ -157,18 +157,17 @@ impl<'a> Call<'a> {
     /// something. So each name stands once in an entry, and a redaction that looks for a value
     /// finds it.
     pub(super) fn check_note_names(self, own: &[&str]) -> Result<(), InvalidText> {
-        match self.options.notes.first_name() {
+        let notes = &self.options.notes;
+        match notes.first_name() {
+            None => Ok(()),
             // No name comes twice.
-            Some(name) if self.options.notes.len() == 1 && own.contains(&name) => {
-                Err(InvalidText::NameTaken { note: 0 })
-            }
-            Some(_) if self.options.notes.len() > 1 => self.check_many_names(own),
-            _ => Ok(()),
+            Some(only) if notes.len() == 1 && !own.contains(&only) => Ok(()),
+            Some(_) => self.check_each_name(own),
         }
     }
 
     #[cold]
-    fn check_many_names(self, own: &[&str]) -> Result<(), InvalidText> {
+    fn check_each_name(self, own: &[&str]) -> Result<(), InvalidText> {
         let place = |note: usize| u32::try_from(note).unwrap_or(u32::MAX);
         let names = || self.options.notes.iter().map(|(name, _)| name);
         let taken = names().position(|name| own.contains(&name));

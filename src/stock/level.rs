@@ -195,7 +195,12 @@ impl StockLevel {
 
     /// Units that anyone may reserve above the safety stock. Two loads.
     pub fn for_sale(&self) -> u32 {
-        self.available().saturating_sub(self.safety_stock())
+        self.available_above(self.safety_stock())
+    }
+
+    /// Units that may be reserved by who has to leave so many. One load.
+    pub(crate) fn available_above(&self, floor: u32) -> u32 {
+        self.available().saturating_sub(floor)
     }
 
     /// Units that are held, or sold and still in the building. One load.

@@ -217,7 +217,8 @@ fn samples() -> Samples {
         ];
         SettingError: [
             SettingError::Threshold { units: u32::MAX }, SettingError::Capacity { units: 0 },
-            SettingError::SafetyStock { units: u32::MAX }, SettingError::LongestTtl, SettingError::TooManyNames,
+            SettingError::SafetyStock { units: u32::MAX }, SettingError::LongestTtl,
+            SettingError::TooManyNames,
             SettingError::Name(InvalidName { bytes: 0 }),
             SettingError::Place(place.clone()), SettingError::NotStarted(NotStarted::Poisoned),
             SettingError::Uncertain(Uncertain::Unrecorded),

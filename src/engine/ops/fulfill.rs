@@ -240,7 +240,7 @@ impl Engine {
     fn candidates(&self, product: ProductIndex, safety_stock: SafetyStock) -> Vec<Candidate> {
         let candidate = |handle| {
             let (level, warehouse) = self.level_and_warehouse(handle).ok()?;
-            let free = level.available().saturating_sub(safety_stock.floor_of(level));
+            let free = level.available_above(safety_stock.floor_of(level));
             (!warehouse.is_suspended()).then(|| Candidate::of(warehouse, free))
         };
         self.catalog.levels_of(product).filter_map(candidate).collect()
@@ -305,8 +305,7 @@ impl Engine {
     /// What the levels can give, down to their floors.
     fn sum_available(&self, levels: &[FillSource]) -> u64 {
         let free = |source: &FillSource| {
-            let level = self.catalog.level(source.level)?;
-            Some(level.available().saturating_sub(source.floor))
+            Some(self.catalog.level(source.level)?.available_above(source.floor))
         };
         levels.iter().filter_map(free).map(u64::from).sum()
     }

@@ -13,6 +13,9 @@ use crate::engine::durability::OperationKind;
 use crate::engine::place::{LevelRef, WarehouseRef};
 use crate::engine::ttl_limits::millis;
 use crate::engine::{Engine, InventoryManager};
+use crate::stock::handle::LevelIndex;
+use crate::stock::level::StockLevel;
+use crate::stock::warehouse::Warehouse;
 
 impl InventoryManager {
     /// The longest time to live that one reserve or one extension may ask for. Never waits.
@@ -159,10 +162,7 @@ impl InventoryManager {
         threshold: Option<u32>,
     ) -> Result<(), SettingError> {
         check_threshold(threshold)?;
-        let level = level.into();
-        level.check_names()?;
-        let handle = self.engine.resolve(self.engine.own_level(level)?)?;
-        let (level, _) = self.engine.level_and_warehouse(handle)?;
+        let (handle, level, _) = self.engine.level_to_set(level.into())?;
         self.engine.change(Subject::Level(handle), "threshold", &as_text(threshold), || {
             level.set_own_threshold(threshold);
         })
@@ -176,10 +176,7 @@ impl InventoryManager {
         &self,
         level: impl Into<LevelRef<'a>>,
     ) -> Result<(), SettingError> {
-        let level = level.into();
-        level.check_names()?;
-        let handle = self.engine.resolve(self.engine.own_level(level)?)?;
-        let (level, warehouse) = self.engine.level_and_warehouse(handle)?;
+        let (handle, level, warehouse) = self.engine.level_to_set(level.into())?;
         self.engine.change(Subject::Level(handle), "threshold", "of the warehouse", || {
             level.clear_own_threshold(warehouse.threshold());
         })
@@ -226,10 +223,7 @@ impl InventoryManager {
         if units > MAX_UNITS {
             return Err(SettingError::SafetyStock { units });
         }
-        let level = level.into();
-        level.check_names()?;
-        let handle = self.engine.resolve(self.engine.own_level(level)?)?;
-        let (level, _) = self.engine.level_and_warehouse(handle)?;
+        let (handle, level, _) = self.engine.level_to_set(level.into())?;
         self.engine.change(Subject::Level(handle), "safety_stock", &units.to_string(), || {
             level.set_safety_stock(units);
         })
@@ -270,6 +264,17 @@ fn as_text(threshold: Option<u32>) -> String {
 }
 
 impl Engine {
+    /// The level that a setting is about, which must be open, and its warehouse.
+    fn level_to_set(
+        &self,
+        level: LevelRef<'_>,
+    ) -> Result<(LevelIndex, &StockLevel, &Warehouse), SettingError> {
+        level.check_names()?;
+        let handle = self.resolve(self.own_level(level)?)?;
+        let (level, warehouse) = self.level_and_warehouse(handle)?;
+        Ok((handle, level, warehouse))
+    }
+
     /// Records a change of a setting, then makes it.
     fn change(
         &self,
