@@ -99,6 +99,15 @@ named! {
         /// seconds since the last such event. The fact `wall` is what the wall clock showed.
         /// Nothing else changes.
         ClockApart,
+        /// A limit was defined, or changed: its facts say how it stands now. A line a product that
+        /// it covers.
+        LimitDefined,
+        /// A limit was dropped.
+        LimitDropped,
+        /// Products were put into a group, or taken out of it. A line a product.
+        GroupChanged,
+        /// The time for which a sale counts under a limit is over: its draws are given back.
+        AllowanceReturned,
     }
 }
 
@@ -279,7 +288,7 @@ mod tests {
 
     #[test]
     fn every_type_has_a_name_and_a_number_that_lead_back_to_it() {
-        assert_eq!(all().count(), 21);
+        assert_eq!(all().count(), 25);
         for known in all() {
             assert_eq!(known.to_string().parse(), Ok(known));
             assert_eq!(EntryType::from_code(known.code()), Some(known));
@@ -287,7 +296,7 @@ mod tests {
         let unknown = UnknownEntryType { text: "Stolen".into() };
         assert_eq!("Stolen".parse::<EntryType>(), Err(unknown));
         assert_eq!(EntryType::from_code(9), None);
-        assert_eq!(EntryType::from_code(44), None);
+        assert_eq!(EntryType::from_code(48), None);
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod ring;
 pub(crate) mod short_record;
 pub(crate) mod wake_signal;
 
+pub(crate) mod draw;
 pub(crate) mod durable_sink;
 pub(crate) mod entry;
 pub(crate) mod flush;

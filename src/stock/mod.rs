@@ -1,5 +1,6 @@
 //! Floor 1, stock: the lock-free counts. Only this floor changes them.
 
+pub(crate) mod allowance;
 pub(crate) mod cell;
 pub(crate) mod handle;
 pub(crate) mod level;

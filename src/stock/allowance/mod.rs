@@ -1,0 +1,8 @@
+//! Allowances: how much each subject of a limit has drawn.
+//!
+//! A *rule* limits what each *subject* may have: two units a customer, say. A subject's *allowance*
+//! under a rule counts its *draws*, the units that it holds or has bought. An allowance is a word
+//! as a level is. So a commit takes stock and allowance at one instant (Law 4).
+
+pub(crate) mod key;
+pub(crate) mod rule;
