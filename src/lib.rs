@@ -73,9 +73,10 @@ pub use audit::queue::Backpressure;
 pub use audit::sink::{AuditBatch, AuditSink, SinkError};
 pub use base::clock::{Clock, ClockApart, ManualClock, SystemClock, Timestamp};
 pub use base::error::{
-    AddError, Applied, ApproveError, BasketError, BuildError, CallError, ConfirmError, ErrorKind,
+    AddError, Applied, ApproveError, BasketError, BuildError, CallError, ConfirmError,
+    DefineLimitError, ErrorKind,
     ExtendError, FlushError, FulfillError, Gone, InvalidInput, InvalidKey, InvalidName,
-    InvalidReservationId, InvalidText, InvalidTtl, JournalError, KeyError, MAX_NAME_BYTES,
+    InvalidReservationId, InvalidText, InvalidTtl, JournalError, KeyError, LimitError, MAX_NAME_BYTES,
     MutationError, NoReservation, NoTransferRequest, NotOpen, NotStarted, PartialError, PlaceError,
     Reason, RedactError, RejectError, ReleaseError, RemoveError, RequestTransferError,
     ReserveError, RetakeError, SettingError, ShipError, ShortLine, SnapshotError, SoldLinesError,
@@ -84,7 +85,7 @@ pub use base::error::{
 pub use base::quantity::{InvalidQuantity, MAX_UNITS};
 pub use engine::{
     BasketLine, Builder, ConfirmOrRetake, Durability, Health, HoldRequest, InventoryManager,
-    KeepRequest, KeyAnswer, KeyLookup, LevelRef, LevelSnapshot, Limits, OperationKind,
+    KeyAnswer, KeyLookup, LevelRef, LevelSnapshot, LimitUsage, Limits, OperationKind,
     OutcomeFigures, ProductRef, Refusals, Release, Request, ReservationCursor, ReservationPage,
     Shutdown, Stats, Totals, TransferDecision, TransferRequest, TransferRequestBuilder,
     TransferRequestId, TransferRequestStatus, WarehouseLevel, WarehouseRef, WarehouseSpec,
@@ -120,11 +121,14 @@ pub use policy::allocation::{
     AllocationStrategy, Candidate, FewestParcels, LargestStockFirst, PriorityOrder,
 };
 pub use policy::approval::{ApprovalPolicy, ApproveBelow, ManualApproval, ProposedTransfer};
+pub use policy::limit_rule::LimitRule;
 pub use policy::reorder::{
     FixedLot, PurchaseOrder, ReorderListener, ReorderStrategy, Supplier, TopUpTo,
 };
 pub use reservation::id::{Owner, ReservationId};
 pub use reservation::view::{Reservation, ReservationLine, ReservationStatus};
+pub use stock::allowance::key::SubjectHash;
+pub use stock::allowance::rule::{AskedAt, LimitCounts, LimitUnit};
 pub use stock::handle::{LevelHandle, ProductId, WarehouseId};
 pub use stock::level::{Counts, StockLevel};
 pub use stock::warehouse::Warehouse;

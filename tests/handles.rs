@@ -149,21 +149,21 @@ fn requests<'r>(shop: &Shop, it: &Given, request: &dyn Fn() -> Request<'r>) -> V
             "HoldRequest::fulfill_across_warehouses",
             hold().fulfill_across_warehouses("LAPTOP", 1, &[from.into()], LONG),
         ),
-        refused("KeepRequest::reserve", keep().reserve(level, 1, LONG)),
-        refused("KeepRequest::sell", keep().sell(level, 1)),
-        refused("KeepRequest::reserve_basket", keep().reserve_basket(&lines, LONG)),
-        refused("KeepRequest::confirm_lines", keep().confirm_lines(shop.hold, &lines)),
+        refused("SaleRequest::reserve", keep().reserve(level, 1, LONG)),
+        refused("SaleRequest::sell", keep().sell(level, 1)),
+        refused("SaleRequest::reserve_basket", keep().reserve_basket(&lines, LONG)),
+        refused("SaleRequest::confirm_lines", keep().confirm_lines(shop.hold, &lines)),
         refused(
-            "KeepRequest::confirm_lines_and_release_rest",
+            "SaleRequest::confirm_lines_and_release_rest",
             keep().confirm_lines_and_release_rest(shop.hold, &lines),
         ),
         refused(
-            "KeepRequest::confirm_or_retake_lines",
+            "SaleRequest::confirm_or_retake_lines",
             keep().confirm_or_retake_lines(shop.hold, &lines),
         ),
-        refused("KeepRequest::fulfill_by", keep().fulfill_by(product, 1, &FewestParcels, LONG)),
+        refused("SaleRequest::fulfill_by", keep().fulfill_by(product, 1, &FewestParcels, LONG)),
         refused(
-            "KeepRequest::fulfill_across_warehouses",
+            "SaleRequest::fulfill_across_warehouses",
             keep().fulfill_across_warehouses("LAPTOP", 1, &[from.into()], LONG),
         ),
         refused(
@@ -357,10 +357,10 @@ fn takers(folder: &Path) -> BTreeSet<String> {
             }
             // Written once for all.
             if line.starts_with("on_requests_for_holds!") {
-                owners = ["Request", "HoldRequest", "KeepRequest"].map(String::from).to_vec();
+                owners = ["Request", "HoldRequest", "SaleRequest"].map(String::from).to_vec();
             }
             if line.starts_with("on_requests_for_sales!") {
-                owners = ["Request", "KeepRequest"].map(String::from).to_vec();
+                owners = ["Request", "SaleRequest"].map(String::from).to_vec();
             }
             let Some(rest) = line.strip_prefix("    pub fn ") else { continue };
             let mut signature = rest.to_owned();
@@ -387,7 +387,7 @@ fn the_table_has_every_public_method_that_takes_what_an_engine_gave_out() {
         "InventoryManager::",
         "Request::",
         "HoldRequest::",
-        "KeepRequest::",
+        "SaleRequest::",
         "TransferRequestBuilder::",
     ];
     takers.retain(|name| outside.iter().any(|owner| name.starts_with(owner)));

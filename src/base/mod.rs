@@ -15,6 +15,7 @@ pub(crate) mod parking;
 pub(crate) mod quantity;
 pub(crate) mod shard;
 pub(crate) mod short_list;
+pub(crate) mod sip;
 pub(crate) mod sync;
 pub(crate) mod table;
 pub(crate) mod text_limits;

@@ -3,6 +3,7 @@
 //! An operation that takes a caller's options is a method of [`Call`]. What an operation needs of
 //! the engine, and what takes no options, is a method of [`Engine`].
 
+mod allowances;
 mod answer;
 mod call;
 mod clock_watch;
@@ -56,10 +57,13 @@ use crate::base::text_limits::TextLimits;
 use crate::idempotency::{IdempotencyMap, OnDuplicate};
 use crate::policy::alert_dispatcher::AlertDispatcher;
 use crate::policy::alerts::Listeners;
+use crate::policy::rule_book::RuleBook;
+use crate::policy::subject::SubjectHasher;
 use crate::reservation::id::Randomness;
 use crate::reservation::slots::Slots;
 use crate::stock::catalog::Catalog;
 
+pub use allowances::look::LimitUsage;
 pub use answer::{ConfirmOrRetake, KeyAnswer, Release};
 pub use durability::{Durability, OperationKind};
 #[cfg(feature = "journal")]
@@ -73,7 +77,7 @@ pub use opening::spec::WarehouseSpec;
 pub use place::{BasketLine, LevelRef, ProductRef, WarehouseRef};
 #[cfg(feature = "journal")]
 pub use prefetch::Prefetch;
-pub use request::{HoldRequest, KeepRequest, Request, TransferRequestBuilder};
+pub use request::{HoldRequest, Request, SaleRequest, TransferRequestBuilder};
 pub use request_options::KeyLookup;
 pub use transfer_request::{
     TransferDecision, TransferRequest, TransferRequestId, TransferRequestStatus,
@@ -218,10 +222,12 @@ enum Refusal {
     Suspended,
     /// The engine took no calls.
     Unavailable,
+    /// A limit per subject refused it.
+    Limited,
 }
 
 /// The number of causes in [`Refusal`].
-const REFUSALS: usize = 4;
+const REFUSALS: usize = 5;
 
 /// The state that a manager and its clones share.
 #[derive(Debug)]
@@ -237,6 +243,9 @@ pub(crate) struct Engine {
     writer_has_thread: bool,
     dispatcher: AlertDispatcher,
     listeners: Listeners,
+    /// The limits per subject.
+    rules: RuleBook,
+    subjects: SubjectHasher,
     clock: Time,
     clock_watch: ClockWatch,
     randomness: Randomness,

@@ -51,7 +51,7 @@ pub struct Request<'a> {
 
 /// A request for a new hold or a sale. It has only the operations that make a reservation.
 ///
-/// [`Request::owner`] makes it, and so does a conversion from a [`Request`] or a [`KeepRequest`].
+/// [`Request::owner`] makes it, and so does a conversion from a [`Request`] or a [`SaleRequest`].
 #[derive(Clone, Debug)]
 #[must_use = "a request does nothing until an operation is called on it"]
 pub struct HoldRequest<'a> {
@@ -59,13 +59,13 @@ pub struct HoldRequest<'a> {
     options: RequestOptions,
 }
 
-/// A request for a reservation whose record is kept until all that it sells is shipped. It has the
-/// operations that make a reservation, and those that confirm one.
+/// A request for a reservation or its sale. It has the operations that make a reservation, and those
+/// that confirm one.
 ///
-/// [`Request::keep_until_shipped`] makes it.
+/// [`Request::subject`] makes it, and so does [`Request::keep_until_shipped`].
 #[derive(Clone, Debug)]
 #[must_use = "a request does nothing until an operation is called on it"]
-pub struct KeepRequest<'a> {
+pub struct SaleRequest<'a> {
     engine: &'a Engine,
     options: RequestOptions,
 }
@@ -231,7 +231,7 @@ macro_rules! options_of_all_operations {
     )+};
 }
 
-options_of_all_operations! { Request HoldRequest KeepRequest TransferRequestBuilder }
+options_of_all_operations! { Request HoldRequest SaleRequest TransferRequestBuilder }
 
 impl<'a> Request<'a> {
     pub(super) fn new(engine: &'a Engine) -> Self {
@@ -267,9 +267,8 @@ impl<'a> Request<'a> {
     /// # Ok::<(), stockade::Error>(())
     /// ```
     #[inline]
-    pub fn keep_until_shipped(mut self) -> KeepRequest<'a> {
-        self.options.keep_until_shipped = true;
-        KeepRequest { engine: self.engine, options: self.options }
+    pub fn keep_until_shipped(self) -> SaleRequest<'a> {
+        SaleRequest::from(self).keep_until_shipped()
     }
 
     /// Lets the call hold or sell units of the [safety
@@ -277,6 +276,18 @@ impl<'a> Request<'a> {
     #[inline]
     pub fn pass_safety_stock(self, reason: impl AsRef<str>) -> HoldRequest<'a> {
         HoldRequest::from(self).pass_safety_stock(reason)
+    }
+
+    /// Says whom the call is for. See [`SaleRequest::subject`].
+    #[inline]
+    pub fn subject(self, kind: impl AsRef<str>, id: impl AsRef<[u8]>) -> SaleRequest<'a> {
+        SaleRequest::from(self).subject(kind, id)
+    }
+
+    /// Lets the call pass a limit. See [`SaleRequest::pass_limit`].
+    #[inline]
+    pub fn pass_limit(self, limit: impl AsRef<str>, reason: impl AsRef<str>) -> SaleRequest<'a> {
+        SaleRequest::from(self).pass_limit(limit, reason)
     }
 
     /// Holds the units of a transfer request from now until the decision: they are reserved at the
@@ -294,21 +305,110 @@ impl<'a> From<Request<'a>> for HoldRequest<'a> {
     }
 }
 
-/// A request for a hold whose record is kept.
-impl<'a> From<KeepRequest<'a>> for HoldRequest<'a> {
+/// A request for a sale with no options of sales set yet.
+impl<'a> From<Request<'a>> for SaleRequest<'a> {
     #[inline]
-    fn from(request: KeepRequest<'a>) -> Self {
+    fn from(request: Request<'a>) -> Self {
         Self { engine: request.engine, options: request.options }
     }
 }
 
-impl<'a> KeepRequest<'a> {
+/// A request for a hold with options that a sale heeds, too.
+impl<'a> From<SaleRequest<'a>> for HoldRequest<'a> {
+    #[inline]
+    fn from(request: SaleRequest<'a>) -> Self {
+        Self { engine: request.engine, options: request.options }
+    }
+}
+
+impl<'a> SaleRequest<'a> {
     /// Sets the owner of the new reservation. See [`HoldRequest::owner`].
     #[inline]
     pub fn owner(self, owner: Owner) -> HoldRequest<'a> {
         HoldRequest::from(self).owner(owner)
     }
+
+    /// Lets the call hold or sell units of the safety stock. See
+    /// [`HoldRequest::pass_safety_stock`].
+    #[inline]
+    pub fn pass_safety_stock(self, reason: impl AsRef<str>) -> HoldRequest<'a> {
+        HoldRequest::from(self).pass_safety_stock(reason)
+    }
 }
+
+/// The options that limits heed.
+macro_rules! options_of_limits {
+    ($($request:ident)+) => {$(
+        impl $request<'_> {
+            /// Says whom the call is for, as [limits](crate::InventoryManager::define_limit) count
+            /// it: a kind of subject, which is the caller's word, and an id. A call can name one of
+            /// each kind. Whoever buys a product under a limit must say whose limit it is: a call
+            /// that does not is refused.
+            ///
+            /// The id is hashed at once, with the [secret](crate::Builder::subject_secret) of the
+            /// builder. Without one, this does nothing.
+            ///
+            /// ```
+            /// # use std::time::Duration;
+            /// # use stockade::LimitRule;
+            /// # let builder = stockade::InventoryManager::builder().warehouse("SF");
+            /// # let manager = builder.subject_secret([7; 16]).build()?;
+            /// # manager.add_stock(("SF", "SHOE"), 100, "SUPPLIER")?;
+            /// manager.define_limit(LimitRule::new("two each", "customer", 2).products(["SHOE"]))?;
+            /// let card = LimitRule::new("one a card", "card", 1).products(["SHOE"]);
+            /// manager.define_limit(card.asked_at_sale())?;
+            /// let ann = manager.request().subject("customer", "ann");
+            /// let hold = ann.reserve(("SF", "SHOE"), 1, Duration::from_secs(60))?;
+            /// // Her card is known only now.
+            /// assert!(manager.confirm(hold).is_err());
+            /// manager.request().subject("card", "tok_17").confirm(hold)?;
+            /// # Ok::<(), stockade::Error>(())
+            /// ```
+            #[inline]
+            pub fn subject(mut self, kind: impl AsRef<str>, id: impl AsRef<[u8]>) -> Self {
+                if let Some(subject) = self.engine.subjects.subject(kind.as_ref(), id.as_ref()) {
+                    self.options.subjects.name(subject);
+                }
+                self
+            }
+
+            /// Lets the call draw more than this limit allows: a right that the service gives to its
+            /// staff. It draws all the same, if it names the subject, so what is used may be above
+            /// the maximum afterwards. The reason goes into the audit entry, as a note of the name
+            /// `passedLimit.` with the limit's behind it.
+            ///
+            /// ```
+            /// # use stockade::LimitRule;
+            /// # let builder = stockade::InventoryManager::builder().warehouse("SF");
+            /// # let manager = builder.subject_secret([7; 16]).build()?;
+            /// # manager.add_stock(("SF", "SHOE"), 100, "SUPPLIER")?;
+            /// manager.define_limit(LimitRule::new("two each", "customer", 2).products(["SHOE"]))?;
+            /// let ann = manager.request().subject("customer", "ann");
+            /// ann.sell(("SF", "SHOE"), 2)?;
+            /// ann.clone().pass_limit("two each", "first pair was broken").sell(("SF", "SHOE"), 2)?;
+            /// assert_eq!(manager.usage("two each", "ann")?.used, 4);
+            /// # Ok::<(), stockade::Error>(())
+            /// ```
+            #[inline]
+            pub fn pass_limit(mut self, limit: impl AsRef<str>, reason: impl AsRef<str>) -> Self {
+                let limit = limit.as_ref();
+                self.options.notes.push(&format!("passedLimit.{limit}"), reason.as_ref());
+                self.options.passed.push(limit.into());
+                self
+            }
+
+            /// Keeps the reservation's record until all units that it sold are shipped, or their
+            /// sale is cancelled. See [`Request::keep_until_shipped`].
+            #[inline]
+            pub fn keep_until_shipped(mut self) -> Self {
+                self.options.keep_until_shipped = true;
+                self
+            }
+        }
+    )+};
+}
+
+options_of_limits! { SaleRequest HoldRequest }
 
 impl HoldRequest<'_> {
     /// Sets the owner of the new reservation. It is kept with the reservation and goes into its
@@ -341,14 +441,6 @@ impl HoldRequest<'_> {
         self.options.notes.push("passedSafetyStock", reason.as_ref());
         self
     }
-
-    /// Keeps the new reservation's record until all units that it sold are shipped, or their sale
-    /// is cancelled. See [`Request::keep_until_shipped`].
-    #[inline]
-    pub fn keep_until_shipped(mut self) -> Self {
-        self.options.keep_until_shipped = true;
-        self
-    }
 }
 
 /// Gives the operations that make a reservation to all kinds of request that make one.
@@ -362,7 +454,7 @@ macro_rules! on_requests_for_holds {
             $($operation)+
         }
 
-        impl $crate::engine::request::KeepRequest<'_> {
+        impl $crate::engine::request::SaleRequest<'_> {
             $($operation)+
         }
     };
@@ -376,7 +468,7 @@ macro_rules! on_requests_for_sales {
             $($operation)+
         }
 
-        impl $crate::engine::request::KeepRequest<'_> {
+        impl $crate::engine::request::SaleRequest<'_> {
             $($operation)+
         }
     };

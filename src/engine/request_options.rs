@@ -1,6 +1,5 @@
 //! The options of a request: what a caller adds to an operation.
 
-#[cfg(feature = "journal")]
 use std::sync::Arc;
 
 use crate::audit::pairs::Pairs;
@@ -8,7 +7,9 @@ use crate::engine::durability::Durability;
 #[cfg(feature = "journal")]
 use crate::engine::prefetched::Prefetched;
 use crate::idempotency::IdempotencyKey;
+use crate::policy::subject::{KindTag, NamedSubject};
 use crate::reservation::id::Owner;
+use crate::stock::allowance::key::SubjectHash;
 use crate::stock::level::StockLevel;
 
 /// Request options: what a caller adds to an operation.
@@ -25,11 +26,53 @@ pub(crate) struct RequestOptions {
     pub(crate) keep_until_shipped: bool,
     /// Whether it takes units of the safety stock, too.
     pub(crate) safety_stock: SafetyStock,
+    /// Whom the call is for, as limits count it.
+    pub(crate) subjects: Subjects,
+    /// The limits that the call may pass, by name.
+    pub(crate) passed: Vec<Arc<str>>,
     /// Whether look-ups of the key, and of the reservation that the call names, may read the disk.
     pub(crate) lookup: KeyLookup,
     /// What was read for the request's calls before.
     #[cfg(feature = "journal")]
     pub(crate) prefetched: Option<Arc<Prefetched>>,
+}
+
+/// The subjects that a call names. Nearly all calls name one at most, which takes no list.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Subjects {
+    first: Option<NamedSubject>,
+    more: Vec<NamedSubject>,
+}
+
+impl Subjects {
+    const NONE: Self = Self { first: None, more: Vec::new() };
+
+    /// Adds a subject. The last of its kind counts.
+    #[inline]
+    pub(crate) fn name(&mut self, subject: NamedSubject) {
+        let same = |known: &&mut NamedSubject| known.kind == subject.kind;
+        match self.first.iter_mut().chain(&mut self.more).find(same) {
+            Some(known) => *known = subject,
+            None if self.first.is_none() => self.first = Some(subject),
+            None => self.more.push(subject),
+        }
+    }
+
+    /// The subject of this kind.
+    #[inline]
+    pub(crate) fn of(&self, kind: KindTag) -> Option<SubjectHash> {
+        self.iter().find(|known| known.kind == kind).map(|known| known.hash)
+    }
+
+    #[inline]
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &NamedSubject> {
+        self.first.iter().chain(&self.more)
+    }
+
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.first.is_none()
+    }
 }
 
 /// What a call that takes units does with the safety stock of their levels.
@@ -77,12 +120,19 @@ static NO_OPTIONS: RequestOptions = RequestOptions {
     owner: None,
     keep_until_shipped: false,
     safety_stock: SafetyStock::Keep,
+    subjects: Subjects::NONE,
+    passed: Vec::new(),
     lookup: KeyLookup::ReadDisk,
     #[cfg(feature = "journal")]
     prefetched: None,
 };
 
 impl RequestOptions {
+    /// Whether the call may pass the limit of this name.
+    pub(super) fn passes(&self, limit: &str) -> bool {
+        self.passed.iter().any(|passed| **passed == *limit)
+    }
+
     /// No options: what most callers add.
     pub(super) const DEFAULT: &'static Self = &NO_OPTIONS;
 }

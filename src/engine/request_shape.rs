@@ -102,6 +102,13 @@ impl RequestShape {
         if options.safety_stock == SafetyStock::Pass {
             self.text("pass-safety-stock");
         }
+        for subject in options.subjects.iter() {
+            self.text("subject");
+            self.0.bytes(subject.hash.as_bytes());
+        }
+        for limit in &options.passed {
+            self.text("pass-limit").text(limit);
+        }
         self
     }
 

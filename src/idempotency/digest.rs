@@ -1,5 +1,6 @@
 //! The digest of a name: what stands for the name in memory.
 
+use crate::base::sip::Sip;
 use crate::idempotency::key::KeyName;
 
 /// 128 bits that stand for a name, of any length, in 16 bytes.
@@ -63,63 +64,20 @@ impl Digester {
     }
 }
 
-/// The state of SipHash.
-struct Sip([u64; 4]);
-
-impl Sip {
-    #[inline(always)]
-    fn rounds(&mut self, rounds: u32) {
-        let [a, b, c, d] = &mut self.0;
-        for _ in 0..rounds {
-            *a = a.wrapping_add(*b);
-            *c = c.wrapping_add(*d);
-            *b = b.rotate_left(13) ^ *a;
-            *d = d.rotate_left(16) ^ *c;
-            *a = a.rotate_left(32).wrapping_add(*d);
-            *c = c.wrapping_add(*b);
-            *d = d.rotate_left(21) ^ *a;
-            *b = b.rotate_left(17) ^ *c;
-            *c = c.rotate_left(32);
-        }
-    }
-
-    #[inline(always)]
-    fn word(&mut self, word: u64) {
-        self.0[3] ^= word;
-        self.rounds(1);
-        self.0[0] ^= word;
-    }
-
-    #[inline(always)]
-    fn end(&mut self) -> u64 {
-        self.rounds(3);
-        self.0[0] ^ self.0[1] ^ self.0[2] ^ self.0[3]
-    }
+/// The digest of a text with zeros up to whole words, then two bytes: what kind of text it is, and
+/// how long without the zeros.
+fn sip_128(secret: [u64; 2], kind: u8, padded: &[[u8; 8]], len: usize) -> [u64; 2] {
+    let mut sip = Sip::<1, 3>::of_128(secret);
+    take_in(&mut sip, kind, padded, len);
+    sip.finish_128()
 }
 
-/// SipHash-1-3, all rounds but those of the end, of a text with zeros up to whole words, then two
-/// bytes: what kind of text it is, and how long without the zeros. `mark` tells the variants.
 #[inline(always)]
-fn sip([low, high]: [u64; 2], mark: u64, kind: u8, padded: &[[u8; 8]], len: usize) -> Sip {
-    let mut state = Sip([
-        low ^ 0x736f_6d65_7073_6575,
-        high ^ 0x646f_7261_6e64_6f6d ^ mark,
-        low ^ 0x6c79_6765_6e65_7261,
-        high ^ 0x7465_6462_7974_6573,
-    ]);
-    padded.iter().for_each(|word| state.word(u64::from_le_bytes(*word)));
+fn take_in(sip: &mut Sip<1, 3>, kind: u8, padded: &[[u8; 8]], len: usize) {
+    padded.iter().for_each(|word| sip.word(u64::from_le_bytes(*word)));
     // The last byte of the last word is how many bytes there were.
     let bytes = (padded.len() * 8 + 2) as u8;
-    state.word(u64::from_le_bytes([kind, len as u8, 0, 0, 0, 0, 0, bytes]));
-    state
-}
-
-fn sip_128(secret: [u64; 2], kind: u8, padded: &[[u8; 8]], len: usize) -> [u64; 2] {
-    let mut state = sip(secret, 0xee, kind, padded, len);
-    state.0[2] ^= 0xee;
-    let first = state.end();
-    state.0[1] ^= 0xdd;
-    [first, state.end()]
+    sip.word(u64::from_le_bytes([kind, len as u8, 0, 0, 0, 0, 0, bytes]));
 }
 
 #[cfg(all(test, not(loom)))]
@@ -160,9 +118,9 @@ mod tests {
             let mut known = DefaultHasher::new();
             known.write(key.padded().as_flattened());
             known.write(&[3, len as u8]);
-            let mut own = sip([0, 0], 0, 3, key.padded(), len);
-            own.0[2] ^= 0xff;
-            assert_eq!(own.end(), known.finish(), "{len} bytes");
+            let mut own = Sip::new([0, 0]);
+            take_in(&mut own, 3, key.padded(), len);
+            assert_eq!(own.finish(), known.finish(), "{len} bytes");
         }
     }
 

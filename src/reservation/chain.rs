@@ -1,10 +1,10 @@
 //! The chain word: how the head of a reservation leads to its other slots.
 //!
 //! ```text
-//!   63 .. 55   54        53         52     51      50 .. 32          31 .. 0
-//! +----------+---------+----------+------+-------+-----------------+-------------+
-//! |  unused  | expired | released | keep | whole | generation (19) |  slot (32)  |
-//! +----------+---------+----------+------+-------+-----------------+-------------+
+//!   63 .. 57   56       55      54        53         52     51      50 .. 32          31 .. 0
+//! +---------+--------+-------+---------+----------+------+-------+-----------------+-----------+
+//! | unused  | counts | draws | expired | released | keep | whole | generation (19) | slot (32) |
+//! +---------+--------+-------+---------+----------+------+-------+-----------------+-----------+
 //! ```
 //!
 //! *Slot* is the first slot of the chain. *Generation* is what the slots of the chain bear beside
@@ -16,6 +16,9 @@
 //! *Keep*: the slots do not retire until all that was sold is shipped or cancelled. *Released* and
 //! *expired* tell how a reservation ended that had sold something before and gave its last units
 //! back. Its phase alone says only that it is confirmed.
+//!
+//! *Draws*: some slots of the chain are draws on allowances. *Counts*: the hold is over, and draws
+//! of what it sold count for a time. The slots do not retire before that is over, either.
 
 use crate::reservation::state::{GENERATION_BITS, Phase};
 
@@ -31,8 +34,10 @@ const WHOLE: u64 = 1 << (SLOT_BITS + GENERATION_BITS);
 const KEEP: u64 = WHOLE << 1;
 const RELEASED: u64 = KEEP << 1;
 const EXPIRED: u64 = RELEASED << 1;
+const DRAWS: u64 = EXPIRED << 1;
+const COUNTS: u64 = DRAWS << 1;
 
-const _: () = assert!(SLOT_BITS == SlotNumber::BITS && SLOT_BITS + GENERATION_BITS + 4 <= 64);
+const _: () = assert!(SLOT_BITS == SlotNumber::BITS && SLOT_BITS + GENERATION_BITS + 6 <= 64);
 
 /// A snapshot of a head's chain word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +60,33 @@ impl Chain {
     /// Sets whether the slots are kept until all that was sold is shipped or cancelled.
     pub(crate) fn keeping(self, keep: bool) -> Self {
         Self(if keep { self.0 | KEEP } else { self.0 & !KEEP })
+    }
+
+    /// Sets whether some of the slots are draws.
+    pub(crate) fn drawing(self, draws: bool) -> Self {
+        Self(if draws { self.0 | DRAWS } else { self.0 & !DRAWS })
+    }
+
+    /// Whether the slots of a hold that is over stay: some of what it sold is `unsettled` and its
+    /// record is kept for that, or draws of it still count.
+    #[inline(always)]
+    pub(crate) fn stays(self, unsettled: bool) -> bool {
+        self.0 & (KEEP | COUNTS) != 0 && (unsettled || self.counts())
+    }
+
+    /// Whether some of the slots are draws.
+    pub(crate) fn draws(self) -> bool {
+        self.0 & DRAWS != 0
+    }
+
+    /// Sets whether draws of what it sold count for a time.
+    pub(crate) fn counting(self, counts: bool) -> Self {
+        Self(if counts { self.0 | COUNTS } else { self.0 & !COUNTS })
+    }
+
+    /// Whether draws of what it sold count for a time, which is not over.
+    pub(crate) fn counts(self) -> bool {
+        self.0 & COUNTS != 0
     }
 
     /// The reservation has sold something before, and now ends and gives its last units back.
@@ -139,6 +171,9 @@ mod tests {
             prop_assert_eq!((read.first(), read.generation()), (first, generation));
             prop_assert_eq!((read.is_whole(), read.keeps()), (whole, keep));
             prop_assert_eq!(read.end(Phase::Confirmed), Phase::Confirmed);
+            let drawing = read.drawing(true).counting(true);
+            prop_assert!(!read.draws() && !read.counts() && drawing.draws() && drawing.counts());
+            prop_assert_eq!(drawing.counting(false).drawing(false), read);
             for end in [Phase::Released, Phase::Expired] {
                 let over = read.ending_as(end);
                 prop_assert_eq!(over.end(Phase::Confirmed), end);

@@ -25,6 +25,8 @@ use crate::stock::handle::LevelIndex;
 
 /// The level number of a slot that holds a note and no line.
 pub(crate) const NOTE: u32 = u32::MAX;
+/// The level number of a slot that holds a draw and no line.
+pub(crate) const DRAW: u32 = u32::MAX - 1;
 
 const HAS_OWNER: u64 = 1 << 31;
 const HELD_MASK: u64 = HAS_OWNER - 1;

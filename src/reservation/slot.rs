@@ -20,17 +20,21 @@
 //! them. Anyone may read them, and validates what it read by the id and the state word (Law 3): a
 //! seqlock read. Atomics cost nothing extra on the machine, and they avoid `unsafe`.
 //!
-//! A reservation with several lines is a *chain* of slots. The first, its *head*, holds id, owner
+//! A reservation with several lines, or with draws on allowances (`slot/draw.rs`), is a *chain* of
+//! slots. The first, its *head*, holds id, owner
 //! and status. Each later slot holds one line, and the head's number with a generation of it, so
 //! that a reader that followed a stale link notices. `chain.rs` explains how a head leads to them,
 //! and `line.rs` how a line is packed.
 
+pub(crate) mod draw;
+
+use self::draw::SlotDraw;
 use crate::base::clock::Timestamp;
 use crate::base::lines::Line;
 use crate::base::sync::{Fenced, Ordering, fence};
-use crate::reservation::chain::{Chain, NO_SLOT, SlotNumber};
+use crate::reservation::chain::{Chain, SlotNumber};
 use crate::reservation::id::{Owner, ReservationId};
-use crate::reservation::line::{NOTE, SlotLine, settled_from};
+use crate::reservation::line::{DRAW, NOTE, SlotLine, settled_from};
 use crate::reservation::state::{Phase, SlotState, StateCell};
 use crate::stock::handle::LevelIndex;
 
@@ -175,21 +179,31 @@ impl<'t> Slot<'t> {
         self.write_next(next.into());
     }
 
-    /// Makes this vacant slot a later line of the chain `name`.
-    pub(crate) fn join(self, vacant: SlotState, name: ChainName, line: SlotLine, next: SlotNumber) {
-        self.write_name([name.word(), line.steps_word()]);
-        self.write_line(line, false);
+    /// Makes this vacant slot a later one of the chain `name`, with this in it.
+    #[inline(always)]
+    pub(crate) fn join(
+        self,
+        vacant: SlotState,
+        name: ChainName,
+        content: LinkContent,
+        next: SlotNumber,
+    ) {
+        match content {
+            LinkContent::Line(line) => {
+                self.write_name([name.word(), line.steps_word()]);
+                self.write_line(line, false);
+            }
+            LinkContent::Draw(draw) => {
+                self.0[NAME[0]].store(name.word(), Ordering::Relaxed);
+                self.write_draw(&draw);
+            }
+            LinkContent::RetakenFrom(of) => {
+                self.write_name([name.word(), 0]);
+                self.write_owner(of.to_halves());
+                self.write_line(SlotLine::new(LevelIndex(NOTE), 0), false);
+            }
+        }
         self.write_next(next.into());
-        self.state_cell().publish(vacant.in_phase(Phase::Line));
-    }
-
-    /// Makes this vacant slot the note at the end of the chain `name`: it names the reservation
-    /// that this one retakes.
-    pub(crate) fn join_as_note(self, vacant: SlotState, name: ChainName, of: ReservationId) {
-        self.write_name([name.word(), 0]);
-        self.write_owner(of.to_halves());
-        self.write_line(SlotLine::new(LevelIndex(NOTE), 0), false);
-        self.write_next(NO_SLOT.into());
         self.state_cell().publish(vacant.in_phase(Phase::Line));
     }
 
@@ -284,10 +298,10 @@ impl<'t> Slot<'t> {
         let ours = self.is_link(state, name);
         let (line, _) = self.read_line(self.0[NAME[1]].load(Ordering::Relaxed), seen.generation());
         let next = self.following();
-        let content = if line.level.0 == NOTE {
-            LinkContent::RetakenFrom(ReservationId::from_halves(self.read_owner()))
-        } else {
-            LinkContent::Line(line)
+        let content = match line.level.0 {
+            NOTE => LinkContent::RetakenFrom(ReservationId::from_halves(self.read_owner())),
+            DRAW => self.read_draw().map_or(LinkContent::Line(line), LinkContent::Draw),
+            _ => LinkContent::Line(line),
         };
         if self.state_cell().load_again() != state {
             return ReadLink::Changed;
@@ -406,12 +420,21 @@ pub(crate) enum KeepLink {
     Gone,
 }
 
-/// What a later slot of a chain holds.
+/// What a later slot of a chain holds: first the lines, then the draws, then a note.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LinkContent {
     Line(SlotLine),
+    /// What one of the lines has drawn on an allowance.
+    Draw(SlotDraw),
     /// The reservation is a retake of this one.
     RetakenFrom(ReservationId),
+}
+
+impl LinkContent {
+    /// The draw, if it is one.
+    pub(crate) fn draw(&self) -> Option<&SlotDraw> {
+        if let Self::Draw(draw) = self { Some(draw) } else { None }
+    }
 }
 
 /// The name of a chain, which its later slots bear: the slot of the head, and the head's
@@ -441,6 +464,7 @@ impl ChainName {
 mod tests {
     use super::*;
     use crate::base::sync::AtomicU64;
+    use crate::reservation::chain::NO_SLOT;
 
     #[test]
     fn a_slot_tells_since_when_its_last_reservation_had_it() {
@@ -461,7 +485,8 @@ mod tests {
         let (vacant, since) = take_again();
         assert_eq!(since, moment(50));
 
-        slot.join(vacant, ChainName { head: 7, generation: 1 }, line, NO_SLOT);
+        let content = LinkContent::Line(line);
+        slot.join(vacant, ChainName { head: 7, generation: 1 }, content, NO_SLOT);
         assert_eq!(take_again().1, Timestamp::MAX, "a later line bears no creation time");
         // The slot was put back unused, so it still bears that line's name.
         assert_eq!(take_again().1, Timestamp::MAX);

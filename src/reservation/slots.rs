@@ -17,6 +17,7 @@ use crate::reservation::deadlines::{Deadlines, Scan, ScannedSlot};
 use crate::reservation::free_list::{FreeList, Retention};
 use crate::reservation::id::ReservationId;
 use crate::reservation::line::SlotLine;
+use crate::reservation::slot::draw::SlotDraw;
 use crate::reservation::slot::{ChainName, LinkContent, Read, ReadLink, ReservationRecord, Slot};
 use crate::reservation::slots::quarantine::Quarantine;
 use crate::reservation::state::{Phase, SlotState};
@@ -139,21 +140,26 @@ impl Slots {
         self.deadlines.note(slot.number, expires_at, &slot.taken);
     }
 
-    /// The same for a hold that begins and ends in one step: a sale. Its slots may retire then.
-    pub(crate) fn publish_sold(&self, slot: VacantSlot<'_>, record: ReservationRecord) {
+    /// The same for a hold that begins and ends in one step: a sale. Its slots may retire then,
+    /// unless its draws count until `counted`.
+    pub(crate) fn publish_sold(
+        &self,
+        slot: VacantSlot<'_>,
+        record: ReservationRecord,
+        counted: Option<Timestamp>,
+    ) {
         slot.slot.admit(slot.state, &record, Phase::Confirmed, slot.taken_at);
+        if let Some(until) = counted {
+            self.deadlines.note(slot.number, until, &slot.taken);
+        }
     }
 
-    /// Links `lines` into the chain `name`, with `end` behind it. Returns its first slot. Linked
-    /// from the back, so the chain is complete before its head shows.
-    pub(super) fn link(
-        lines: &[(VacantSlot<'_>, SlotLine)],
-        name: ChainName,
-        end: SlotNumber,
-    ) -> SlotNumber {
-        let mut next = end;
-        for (vacated, line) in lines.iter().rev() {
-            vacated.slot.join(vacated.state, name, *line, next);
+    /// Links slots with their contents into the chain `name`. Returns its first slot. Linked from
+    /// the back, so the chain is complete before its head shows.
+    pub(super) fn link(links: &[(VacantSlot<'_>, LinkContent)], name: ChainName) -> SlotNumber {
+        let mut next = NO_SLOT;
+        for (vacated, content) in links.iter().rev() {
+            vacated.slot.join(vacated.state, name, *content, next);
             next = vacated.number;
         }
         next
@@ -261,27 +267,65 @@ impl Slots {
         record: &ReservationRecord,
         each: &mut impl FnMut(SlotLine),
     ) -> ChainWalk {
-        let chain = record.chain;
-        let name = ChainName { head, generation: chain.generation() };
-        if !chain.is_whole() {
+        if !record.chain.is_whole() {
             each(record.line);
         }
+        self.walk_links(head, state, record.chain, |content| {
+            if let LinkContent::Line(line) = content {
+                each(line);
+            }
+        })
+    }
+
+    /// Passes what each later slot of a head, found in `state`, holds to `each`.
+    fn walk_links(
+        &self,
+        head: SlotNumber,
+        state: SlotState,
+        chain: Chain,
+        mut each: impl FnMut(LinkContent),
+    ) -> ChainWalk {
+        let name = ChainName { head, generation: chain.generation() };
         let mut next = chain.first();
         while next != NO_SLOT {
             let Some(slot) = self.at(next) else { return ChainWalk::Gone };
             match slot.read_link(name, state) {
-                ReadLink::Found { content: LinkContent::Line(line), next: following } => {
-                    each(line);
-                    next = following;
-                }
                 ReadLink::Found { content: LinkContent::RetakenFrom(of), .. } => {
                     return ChainWalk::Whole { retaken_from: Some(of) };
+                }
+                ReadLink::Found { content, next: following } => {
+                    each(content);
+                    next = following;
                 }
                 ReadLink::Gone => return ChainWalk::Gone,
                 ReadLink::Changed => return ChainWalk::Changed,
             }
         }
         ChainWalk::Whole { retaken_from: None }
+    }
+
+    /// The draws of a reservation that this thread has to itself.
+    pub(crate) fn draws_of(&self, chain: Chain, mut each: impl FnMut(SlotDraw)) {
+        if chain.draws() {
+            self.each_link(chain, |_, slot| {
+                slot.read_draw().into_iter().for_each(&mut each);
+                true
+            });
+        }
+    }
+
+    /// Writes what each draw of such a reservation comes to, in the order of
+    /// [`draws_of`](Self::draws_of).
+    pub(crate) fn write_draws(&self, chain: Chain, draws: &[SlotDraw]) {
+        let mut draws = draws.iter();
+        self.each_link(chain, |_, slot| {
+            if slot.read_draw().is_some()
+                && let Some(draw) = draws.next()
+            {
+                slot.write_drawn(draw);
+            }
+            true
+        });
     }
 
     /// Passes each slot of a chain to `each`, until it returns false: for the thread that has the
@@ -307,10 +351,10 @@ impl Slots {
 
     /// Gives back the slots of a hold that is over. Its end is queued and its units are given (Law
     /// 2). If the hold keeps its slots and has sold units that are `unsettled`, they stay until
-    /// those are shipped or cancelled.
+    /// those are shipped or cancelled; and if its draws still count, until that is over.
     #[inline(always)]
     pub(crate) fn retire(&self, number: SlotNumber, chain: Chain, unsettled: bool, now: Timestamp) {
-        if !(chain.keeps() && unsettled) {
+        if !chain.stays(unsettled) {
             self.retire_all(number, chain, now);
         }
     }
@@ -349,22 +393,52 @@ impl Slots {
         self.deadlines.is_due(now)
     }
 
-    /// Passes every hold that is overdue at `now` to `end`, with the slot and state in which it was
-    /// found. `end` ends it, and returns true to stop the scan.
+    /// Passes everything that is due at `now` to `end`, with the slot and state in which it was
+    /// found: each hold that is overdue, and each sale (its state is `Confirmed`) whose draws have
+    /// counted for their time. `end` ends it, and returns true to stop the scan.
     pub(crate) fn scan_due(
         &self,
         now: Timestamp,
         mut end: impl FnMut(HeldSlot<'_>) -> bool,
     ) -> Scan {
-        self.scan_past(now, |hold| hold.state.is_overdue(now) && end(hold))
+        self.scan(now, |hold| {
+            let is_due = hold.state.is_overdue(now) || hold.state.phase() == Phase::Confirmed;
+            is_due && end(hold)
+        })
     }
 
-    /// As [`scan_due`](Self::scan_due), but also passes the holds that another thread is ending.
+    /// As [`scan_due`](Self::scan_due), but passes holds alone, also those that another thread is
+    /// ending.
     pub(crate) fn scan_past(
         &self,
         now: Timestamp,
         mut each: impl FnMut(HeldSlot<'_>) -> bool,
     ) -> Scan {
+        self.scan(now, |hold| hold.state.phase().is_live() && each(hold))
+    }
+
+    /// When the next of the draws of a sale, which was found in `state`, counts no more. `None` if
+    /// none counts for a time. If that changes at this moment, the earliest time that there is.
+    fn counted_until(&self, number: SlotNumber, slot: Slot<'_>, state: SlotState) -> Option<Timestamp> {
+        let is_sale = matches!(state.phase(), Phase::Confirmed | Phase::Shipping);
+        let chain = slot.chain();
+        if !is_sale || !chain.counts() {
+            return None;
+        }
+        let mut earliest: Option<Timestamp> = None;
+        let walked = self.walk_links(number, state, chain, |content| {
+            if let LinkContent::Draw(draw) = content {
+                earliest = earliest.into_iter().chain(draw.ends()).min();
+            }
+        });
+        match walked {
+            ChainWalk::Whole { .. } => earliest,
+            ChainWalk::Gone | ChainWalk::Changed => Some(Timestamp::default()),
+        }
+    }
+
+    /// Passes what is due, and what another thread is ending, to `each`.
+    fn scan(&self, now: Timestamp, mut each: impl FnMut(HeldSlot<'_>) -> bool) -> Scan {
         self.deadlines.scan(
             now,
             || self.free_list.used(),
@@ -372,14 +446,18 @@ impl Slots {
                 let Some(slot) = self.at(number) else {
                     return (ScannedSlot::Nothing, false);
                 };
+                let due = |state: SlotState| match state.phase() {
+                    Phase::Pending | Phase::Ending => Some(state.expires_at()),
+                    _ => self.counted_until(number, slot, state),
+                };
                 let state = slot.state();
-                let is_past = state.phase().is_live() && now > state.expires_at();
+                let is_past = due(state).is_some_and(|due| now > due);
                 let enough = is_past && each(HeldSlot { number, slot, state });
                 let after = slot.state();
-                let found = match after.phase() {
-                    Phase::Pending | Phase::Ending => ScannedSlot::Live(after.expires_at()),
-                    _ if after.is_taken() => ScannedSlot::Taken,
-                    _ => ScannedSlot::Nothing,
+                let found = match due(after) {
+                    Some(due) => ScannedSlot::Live(due),
+                    None if after.is_taken() => ScannedSlot::Taken,
+                    None => ScannedSlot::Nothing,
                 };
                 (found, enough)
             },

@@ -16,19 +16,19 @@
 //!   numbers beside the old ones (`line.rs`), and the head's next generation makes them count.
 
 use crate::base::clock::Timestamp;
-use crate::reservation::chain::{Chain, NO_SLOT};
-use crate::reservation::line::SlotLine;
-use crate::reservation::slot::{ChainName, KeepLink, Slot};
+use crate::reservation::chain::Chain;
+use crate::reservation::slot::draw::SlotDraw;
+use crate::reservation::slot::{ChainName, KeepLink, LinkContent, Slot};
 use crate::reservation::slots::{HeldSlot, Slots, VacantSlot};
 use crate::reservation::state::Phase;
 
 impl Slots {
-    /// Replaces all lines of the hold `head`, and puts the hold into `phase`. Returns its new
-    /// chain. The hold was found pending, and this thread has it in `Ending`.
+    /// Replaces all lines of the hold `head`, and its draws behind them, and puts the hold into
+    /// `phase`. Returns its new chain. The hold was found pending, and this thread has it in `Ending`.
     pub(crate) fn replace_lines(
         &self,
         head: HeldSlot<'_>,
-        lines: &[(VacantSlot<'_>, SlotLine)],
+        links: &[(VacantSlot<'_>, LinkContent)],
         phase: Phase,
         now: Timestamp,
     ) -> Chain {
@@ -36,8 +36,11 @@ impl Slots {
         let old = slot.chain();
         let after = state.next_generation().in_phase(phase);
         let name = ChainName { head: number, generation: after.generation() };
-        let first = Self::link(lines, name, NO_SLOT);
+        let first = Self::link(links, name);
+        let draws = || links.iter().filter_map(|(_, content)| content.draw());
+        let counts = phase.is_final() && draws().any(|draw| draw.ends().is_some());
         let new = old.of_all_lines(first, after.generation());
+        let new = new.drawing(draws().next().is_some()).counting(counts);
         slot.switch_chain(new);
         slot.finish(after);
         self.retire_links(old, now);
@@ -122,7 +125,31 @@ impl ShippingClaim<'_> {
         // The head first: whoever finds the record whole then finds it with the new numbers.
         self.head.slot.finish(after);
         self.release_links(usize::MAX);
-        if self.head.state.phase() == Phase::Confirmed && self.chain.keeps() && all {
+        let is_kept = self.chain.keeps() && self.head.state.phase() == Phase::Confirmed;
+        if is_kept && !self.chain.stays(!all) {
+            self.slots.retire_all(self.head.number, self.chain, now);
+        }
+    }
+
+    /// The draws of the reservation.
+    pub(crate) fn draws(&self, each: impl FnMut(SlotDraw)) {
+        self.slots.draws_of(self.chain, each);
+    }
+
+    /// Writes what each draw comes to, in the order of [`draws`](Self::draws). Call it before the
+    /// claim is finished.
+    pub(crate) fn write_draws(&self, draws: &[SlotDraw]) {
+        self.slots.write_draws(self.chain, draws);
+    }
+
+    /// Ends the time for which some draws of a sale counted: lets go of the reservation. Its slots
+    /// retire, unless other draws `count` on, or what it sold is `unsettled` and kept.
+    pub(crate) fn end_counting(mut self, counts: bool, unsettled: bool, now: Timestamp) {
+        self.chain = self.chain.counting(counts);
+        self.head.slot.switch_chain(self.chain);
+        self.head.slot.finish(self.head.state.next_generation());
+        self.release_links(usize::MAX);
+        if !self.chain.stays(unsettled) {
             self.slots.retire_all(self.head.number, self.chain, now);
         }
     }
@@ -158,6 +185,7 @@ mod tests {
     use crate::reservation::chain::SlotNumber;
     use crate::reservation::free_list::Retention;
     use crate::reservation::id::ReservationId;
+    use crate::reservation::line::SlotLine;
     use crate::reservation::slot::ReservationRecord;
     use crate::reservation::slots::vacant_chain::VacantChain;
     use crate::stock::handle::LevelIndex;
@@ -176,10 +204,11 @@ mod tests {
             chain.push(slot);
         }
         let record = ReservationRecord { id, owner: None, line: line(0), chain: Chain::NONE };
+        let rest = (1..4).map(line).map(LinkContent::Line);
         if is_sold {
-            slots.publish_sold_lines(chain, (1..4).map(line), None, record);
+            slots.publish_sold_lines(chain, rest, record, None);
         } else {
-            slots.publish_lines(chain, (1..4).map(line), record, Timestamp::from_millis(100));
+            slots.publish_lines(chain, rest, record, Timestamp::from_millis(100));
         }
         let slot = slots.at(number).expect("a slot");
         (HeldSlot { number, slot, state: slot.state() }, numbers)

@@ -7,7 +7,7 @@ use crate::base::error::call::mutation_errors;
 use crate::base::error::facts::error_table;
 use crate::base::error::input::input_errors;
 use crate::base::error::{
-    CallError, InvalidInput, InvalidName, InvalidTtl, NoReservation, PlaceError,
+    CallError, InvalidInput, InvalidName, InvalidTtl, LimitError, NoReservation, PlaceError,
 };
 use crate::base::quantity::InvalidQuantity;
 
@@ -114,6 +114,8 @@ pub enum ReserveError {
     Input(InvalidInput),
     /// The place does not exist, or the product was never stocked in any warehouse.
     Place(PlaceError),
+    /// A limit refuses it.
+    Limit(LimitError),
     /// The call was not started, the key can't be used, or the record is uncertain.
     Call(CallError),
 }
@@ -128,7 +130,7 @@ error_table! {
         Self::Suspended { warehouse } => Suspended("suspended").retry(),
             "warehouse {warehouse:?} is suspended";
     }
-    nests { Input(InvalidInput), Place(PlaceError), Call(CallError) }
+    nests { Limit(LimitError), Input(InvalidInput), Place(PlaceError), Call(CallError) }
 }
 
 /// Shows what a level had in an error's text.
@@ -143,6 +145,29 @@ impl fmt::Display for WhatIsThere {
         let Self { available, kept } = self;
         write!(f, "{available} available")?;
         if *kept > 0 { write!(f, ", {kept} of them safety stock") } else { Ok(()) }
+    }
+}
+
+/// One line takes as a basket of one line does, and fails for the same causes.
+impl From<BasketError> for ReserveError {
+    fn from(refusal: BasketError) -> Self {
+        match refusal {
+            BasketError::Insufficient { lines, overdue_left } => {
+                let first = lines.first();
+                Self::Insufficient {
+                    needed: first.map_or(0, |line| line.needed),
+                    available: first.map_or(0, |line| line.available),
+                    safety_stock: first.map_or(0, |line| line.safety_stock),
+                    overdue_left,
+                }
+            }
+            BasketError::Full { slots } => Self::Full { slots },
+            BasketError::Suspended { warehouse } => Self::Suspended { warehouse },
+            BasketError::Limit(limit) => Self::Limit(limit),
+            BasketError::Input(input) => Self::Input(input),
+            BasketError::Place(place) => Self::Place(place),
+            BasketError::Call(call) => Self::Call(call),
+        }
     }
 }
 
@@ -210,6 +235,8 @@ pub enum BasketError {
     Input(InvalidInput),
     /// A place does not exist.
     Place(PlaceError),
+    /// A limit refuses it.
+    Limit(LimitError),
     /// The call was not started, the key can't be used, or the record is uncertain.
     Call(CallError),
 }
@@ -224,7 +251,7 @@ error_table! {
         Self::Suspended { warehouse } => Suspended("suspended").retry(),
             "warehouse {warehouse:?} is suspended";
     }
-    nests { Input(InvalidInput), Place(PlaceError), Call(CallError) }
+    nests { Limit(LimitError), Input(InvalidInput), Place(PlaceError), Call(CallError) }
 }
 
 /// Why a split fulfillment was refused.
@@ -248,6 +275,8 @@ pub enum FulfillError {
     Input(InvalidInput),
     /// A place does not exist, or the product was never stocked in any warehouse.
     Place(PlaceError),
+    /// A limit refuses it.
+    Limit(LimitError),
     /// The call was not started, the key can't be used, or the record is uncertain.
     Call(CallError),
 }
@@ -259,7 +288,7 @@ error_table! {
         Self::Full { slots } => Limit("reservations_full").retry(),
             "all {slots} reservation slots are in use";
     }
-    nests { Input(InvalidInput), Place(PlaceError), Call(CallError) }
+    nests { Limit(LimitError), Input(InvalidInput), Place(PlaceError), Call(CallError) }
 }
 
 /// Why `confirm` was refused.
@@ -279,6 +308,8 @@ pub enum ConfirmError {
     },
     /// Another call is ending or changing the hold at this moment. Retry.
     Changing,
+    /// A limit refuses it.
+    Limit(Box<LimitError>),
     /// The call was not started, the key can't be used, or the record is uncertain.
     Call(CallError),
 }
@@ -290,7 +321,7 @@ error_table! {
         Self::Changing => Busy("hold_changing").retry(),
             "another call is changing the hold at this moment; try again";
     }
-    nests { Gone(Gone), Call(CallError) }
+    nests { Gone(Gone), Limit(LimitError), Call(CallError) }
 }
 
 /// Why `release` was refused. A hold that ended without a sale is no error: see
@@ -393,6 +424,8 @@ pub enum RetakeError {
     Input(InvalidInput),
     /// A place does not exist.
     Place(PlaceError),
+    /// A limit refuses it.
+    Limit(LimitError),
     /// The call was not started, the key can't be used, or the record is uncertain.
     Call(CallError),
 }
@@ -413,7 +446,8 @@ error_table! {
             "another call is changing the hold at this moment; try again";
     }
     nests {
-        NoReservation(NoReservation), Input(InvalidInput), Place(PlaceError), Call(CallError),
+        NoReservation(NoReservation), Limit(LimitError), Input(InvalidInput), Place(PlaceError),
+        Call(CallError),
     }
 }
 
@@ -426,6 +460,7 @@ impl From<BasketError> for RetakeError {
             }
             BasketError::Full { slots } => Self::Full { slots },
             BasketError::Suspended { warehouse } => Self::Suspended { warehouse },
+            BasketError::Limit(limit) => Self::Limit(limit),
             BasketError::Input(input) => Self::Input(input),
             BasketError::Place(place) => Self::Place(place),
             BasketError::Call(call) => Self::Call(call),

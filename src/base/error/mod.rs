@@ -13,6 +13,7 @@ mod facts;
 mod hold;
 mod input;
 mod journal;
+mod limit;
 mod lookup;
 mod lookup_table;
 mod setup;
@@ -31,6 +32,7 @@ pub use hold::{
 };
 pub use input::{InvalidInput, InvalidName, InvalidTtl, MAX_NAME_BYTES, PlaceError};
 pub use journal::{JournalError, RedactError};
+pub use limit::{DefineLimitError, LimitError};
 pub(crate) use lookup::MAX_KEY_BYTES;
 pub use lookup::{FlushError, InvalidKey, InvalidReservationId, NoReservation};
 pub use setup::{BuildError, SettingError, SnapshotError};

@@ -3,7 +3,9 @@
 use crate::base::error::call::mutation_errors;
 use crate::base::error::facts::error_table;
 use crate::base::error::input::input_errors;
-use crate::base::error::{CallError, Gone, InvalidInput, InvalidName, NoReservation, PlaceError};
+use crate::base::error::{
+    CallError, Gone, InvalidInput, InvalidName, LimitError, NoReservation, PlaceError,
+};
 use crate::base::quantity::InvalidQuantity;
 
 /// Why a partial confirm or a partial release was refused.
@@ -44,6 +46,8 @@ pub enum PartialError {
     Input(InvalidInput),
     /// A place does not exist.
     Place(PlaceError),
+    /// A limit refuses it.
+    Limit(LimitError),
     /// The call was not started, the key can't be used, or the record is uncertain.
     Call(CallError),
 }
@@ -59,7 +63,9 @@ error_table! {
         Self::Changing => Busy("hold_changing").retry(),
             "another call is changing the hold at this moment; try again";
     }
-    nests { Gone(Gone), Input(InvalidInput), Place(PlaceError), Call(CallError) }
+    nests {
+        Gone(Gone), Limit(LimitError), Input(InvalidInput), Place(PlaceError), Call(CallError),
+    }
 }
 
 /// Why `ship_lines` or `cancel_sale_lines` was refused.

@@ -1,5 +1,7 @@
 //! Errors of operations that move units into, out of and between warehouses.
 
+use std::sync::Arc;
+
 use crate::base::error::call::mutation_errors;
 use crate::base::error::facts::error_table;
 use crate::base::error::input::input_errors;
@@ -93,6 +95,13 @@ pub enum ShipError {
         /// name the reservation take them.
         tracked: u32,
     },
+    /// A limit covers the product and gives back what a cancelled sale drew, so the call has to say
+    /// whose sale it is: [`ship_lines`](crate::InventoryManager::ship_lines),
+    /// [`cancel_sale_lines`](crate::InventoryManager::cancel_sale_lines).
+    NeedsReservation {
+        /// The limit's name.
+        limit: Arc<str>,
+    },
     /// The quantity or a name is invalid.
     Input(InvalidInput),
     /// The place does not exist, or the product was never stocked in any warehouse.
@@ -106,6 +115,8 @@ error_table! {
         Self::NotSold { needed, sold, tracked } => Short("not_sold"),
             "{needed} units needed, {sold} sold and still in the building, \
              beside {tracked} of reservations that are kept until they are shipped";
+        Self::NeedsReservation { limit } => Invalid("needs_reservation"),
+            "limit {limit:?} covers the product: the call has to name the reservation";
     }
     nests { Input(InvalidInput), Place(PlaceError), Call(CallError) }
 }

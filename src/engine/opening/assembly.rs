@@ -30,6 +30,8 @@ use crate::engine::{Engine, InventoryManager};
 use crate::idempotency::{IdempotencyMap, OnDuplicate};
 use crate::policy::alert_dispatcher::AlertDispatcher;
 use crate::policy::alerts::{Listeners, Scope, StockAlertListener};
+use crate::policy::rule_book::RuleBook;
+use crate::policy::subject::SubjectHasher;
 use crate::reservation::slots::Slots;
 use crate::stock::catalog::Catalog;
 use crate::stock::handle::WarehouseIndex;
@@ -85,6 +87,8 @@ impl Assembly {
             writer_has_thread: builder.threads,
             dispatcher: AlertDispatcher::new(),
             listeners: Listeners::new(tag),
+            rules: RuleBook::new(),
+            subjects: SubjectHasher::new(builder.subject_secret),
             clock: builder.clock,
             clock_watch: ClockWatch::default(),
             randomness: builder.randomness,
@@ -174,6 +178,10 @@ fn record_opening(engine: &Engine, warehouses: &[WarehouseSpec], longest_ttl: Du
     // From here on no call by level takes units of a kept reservation.
     let opened = opened.text("longest_ttl_ms", &millis(longest_ttl).to_string());
     let opened = opened.text("tracked", "1");
+    let opened = match engine.subjects.check_value() {
+        Some(check) => opened.text("subjects", &check.to_string()),
+        None => opened,
+    };
     let new = engine.catalog.warehouses().iter().zip(warehouses).filter(|(_, it)| !it.recorded);
     let warehouses = new.map(|(warehouse, spec)| {
         let record = engine.recorder.event(EventType::WarehouseDefined);

@@ -33,6 +33,7 @@ pub struct Builder {
     pub(in crate::engine) journal: Option<JournalOptions>,
     pub(in crate::engine) sweeper: bool,
     pub(in crate::engine) threads: bool,
+    pub(in crate::engine) subject_secret: Option<[u8; 16]>,
 }
 
 impl Builder {
@@ -50,6 +51,7 @@ impl Builder {
             journal: None,
             sweeper: true,
             threads: true,
+            subject_secret: None,
         }
     }
 
@@ -113,6 +115,20 @@ impl Builder {
     /// yes. Without it, a hold expires when a call meets it or needs its units.
     pub fn sweeper(mut self, on: bool) -> Self {
         self.sweeper = on;
+        self
+    }
+
+    /// Sets the secret with which the engine hashes the subjects of
+    /// [limits](crate::InventoryManager::define_limit): customers, households, cards. Records,
+    /// journals and errors have only the hashes. So a subject's id can be told from nothing that
+    /// the engine keeps, unless somebody has the secret and tries ids.
+    ///
+    /// Draw 16 random bytes once, and keep them as you keep a password. An opening of a journal
+    /// with limits needs the secret that the journal was written with
+    /// ([`JournalError::OtherSecret`](crate::JournalError::OtherSecret)): under another one, nobody
+    /// would have drawn anything. Without a secret there is no limit by subject.
+    pub fn subject_secret(mut self, secret: [u8; 16]) -> Self {
+        self.subject_secret = Some(secret);
         self
     }
 

@@ -8,10 +8,11 @@
 use std::cmp::Reverse;
 
 use crate::base::clock::Timestamp;
-use crate::reservation::chain::{Chain, NO_SLOT, SlotNumber};
+use crate::reservation::chain::{Chain, SlotNumber};
 use crate::reservation::id::{Owner, ReservationId};
 use crate::reservation::line::SlotLine;
-use crate::reservation::slot::{ChainName, ReservationRecord, Slot};
+use crate::reservation::slot::draw::SlotDraw;
+use crate::reservation::slot::{ChainName, LinkContent, ReservationRecord, Slot};
 use crate::reservation::slots::{Slots, VacantSlot};
 use crate::reservation::state::Phase;
 use crate::stock::handle::LevelIndex;
@@ -24,6 +25,8 @@ pub(crate) struct Restored {
     pub(crate) expires_at: Timestamp,
     /// Sorted by level. If the reservation is over, nothing is held.
     pub(crate) lines: Vec<SlotLine>,
+    /// What the lines have drawn, by their order.
+    pub(crate) draws: Vec<SlotDraw>,
     pub(crate) retaken_from: Option<ReservationId>,
     /// Its slots are kept until all that it sold is shipped or cancelled.
     pub(crate) keep: bool,
@@ -80,7 +83,14 @@ impl Restored {
     /// How many slots it takes.
     fn slots(&self) -> usize {
         let end = self.end.map(|end| end.phase);
-        slots_of(end, self.lines.iter().copied(), self.retaken_from.is_some())
+        let lines = slots_of(end, self.lines.iter().copied(), self.retaken_from.is_some());
+        lines + self.draws.len()
+    }
+
+    /// When the next of its draws counts no more, if it is over and they count for a time.
+    fn counted_until(&self) -> Option<Timestamp> {
+        self.end?;
+        self.draws.iter().filter_map(SlotDraw::ends).min()
     }
 }
 
@@ -143,7 +153,7 @@ impl Slots {
         ended.sort_unstable_by_key(|(at, id, ..)| (*at, *id));
         for (at, id, chain, unsettled) in ended {
             let since = id.created_at();
-            if since > now && !(chain.keeps() && unsettled) {
+            if since > now && !chain.stays(unsettled) {
                 self.put_in_quarantine(id.slot(), chain, since);
             } else {
                 self.retire(id.slot(), chain, unsettled, at);
@@ -201,19 +211,19 @@ impl Slots {
         let head = vacated.next()?;
         let name = ChainName { head: head.number(), generation: head.state.generation() };
         let later = if all_apart { lines } else { lines.get(1..)? };
-        let rest: Vec<(VacantSlot<'_>, SlotLine)> =
-            vacated.by_ref().zip(later.iter().copied()).collect();
-        let mut end = NO_SLOT;
-        if let (Some(slot), Some(of)) = (vacated.next(), reservation.retaken_from) {
-            end = slot.number;
-            self.at(end)?.join_as_note(slot.state, name, of);
-        }
-        let first = Self::link(&rest, name, end);
+        let contents = later.iter().copied().map(LinkContent::Line);
+        let contents = contents
+            .chain(reservation.draws.iter().copied().map(LinkContent::Draw))
+            .chain(reservation.retaken_from.map(LinkContent::RetakenFrom));
+        let rest: Vec<(VacantSlot<'_>, LinkContent)> = vacated.by_ref().zip(contents).collect();
+        let first = Self::link(&rest, name);
+        let counted = reservation.counted_until();
         let chain = match reservation.end {
             Some(end) if reservation.has_sold() => Chain::NONE.ending_as(end.phase),
             _ => Chain::NONE,
         };
-        let chain = chain.keeping(reservation.keep);
+        let chain = chain.keeping(reservation.keep).drawing(!reservation.draws.is_empty());
+        let chain = chain.counting(counted.is_some());
         let chain = match all_apart {
             true => chain.of_all_lines(first, name.generation),
             false => chain.of_later_lines(first, name.generation),
@@ -223,8 +233,9 @@ impl Slots {
             ReservationRecord { id: reservation.id, owner: reservation.owner, line, chain };
         let phase = reservation.phase();
         head.slot.admit(head.state, &record, phase, reservation.expires_at);
-        if phase == Phase::Pending {
-            self.deadlines.note(name.head, reservation.expires_at, &head.taken);
+        let due = if phase == Phase::Pending { Some(reservation.expires_at) } else { counted };
+        if let Some(due) = due {
+            self.deadlines.note(name.head, due, &head.taken);
         }
         Some(chain)
     }

@@ -5,9 +5,7 @@
 
 use crate::base::clock::Timestamp;
 use crate::reservation::chain::{Chain, NO_SLOT};
-use crate::reservation::id::ReservationId;
-use crate::reservation::line::SlotLine;
-use crate::reservation::slot::{ChainName, ReservationRecord, Slot};
+use crate::reservation::slot::{ChainName, LinkContent, ReservationRecord, Slot};
 use crate::reservation::slots::{Slots, VacantSlot};
 use crate::reservation::state::Phase;
 
@@ -42,32 +40,31 @@ impl<'s> VacantChain<'s> {
 }
 
 impl Slots {
-    /// Makes a hold of these slots live, with the head's line in `record` and these `lines` behind
-    /// it. Its id is visible from here on.
+    /// Makes a hold of these slots live, with the head's line in `record` and the `rest` behind it.
+    /// Its id is visible from here on.
     #[inline]
     pub(crate) fn publish_lines(
         &self,
         slots: VacantChain<'_>,
-        lines: impl IntoIterator<Item = SlotLine>,
+        rest: impl IntoIterator<Item = LinkContent>,
         record: ReservationRecord,
         expires_at: Timestamp,
     ) {
-        let chain = self.join(&slots.head, lines, None, record.chain);
+        let chain = self.join(&slots.head, rest, record.chain);
         self.publish(slots.head, ReservationRecord { chain, ..record }, expires_at);
     }
 
-    /// The same for a hold that begins and ends in one step: a sale. Behind the lines comes a note
-    /// of the reservation that it retakes, if it does. Its slots may retire then. Returns the chain
-    /// to the slots after the head.
+    /// The same for a hold that begins and ends in one step: a sale. Its slots may retire then,
+    /// unless its draws count until `counted`. Returns the chain to the slots after the head.
     pub(crate) fn publish_sold_lines(
         &self,
         slots: VacantChain<'_>,
-        lines: impl IntoIterator<Item = SlotLine>,
-        retaken_from: Option<ReservationId>,
+        rest: impl IntoIterator<Item = LinkContent>,
         record: ReservationRecord,
+        counted: Option<Timestamp>,
     ) -> Chain {
-        let chain = self.join(&slots.head, lines, retaken_from, record.chain);
-        self.publish_sold(slots.head, ReservationRecord { chain, ..record });
+        let chain = self.join(&slots.head, rest, record.chain.counting(counted.is_some()));
+        self.publish_sold(slots.head, ReservationRecord { chain, ..record }, counted);
         chain
     }
 
@@ -99,14 +96,12 @@ impl Slots {
         });
     }
 
-    /// Fills the slots behind `head` with the lines, and the one after those with the note. Returns
-    /// the head's chain word: `chain`, leading to them.
+    /// Fills the slots behind `head`. Returns the head's chain word: `chain`, leading to them.
     #[inline]
     fn join(
         &self,
         head: &VacantSlot<'_>,
-        lines: impl IntoIterator<Item = SlotLine>,
-        mut note: Option<ReservationId>,
+        rest: impl IntoIterator<Item = LinkContent>,
         chain: Chain,
     ) -> Chain {
         let name = ChainName { head: head.number, generation: head.state.generation() };
@@ -114,21 +109,18 @@ impl Slots {
             NO_SLOT => chain,
             first => chain.of_later_lines(first, name.generation),
         };
-        let mut lines = lines.into_iter();
+        let mut rest = rest.into_iter();
         self.each_link(chain, |_, slot| {
             // Nobody but this thread has moved it since it was vacated.
             let vacant = slot.state();
             debug_assert_eq!(vacant.phase(), Phase::Vacant);
-            match lines.next() {
-                Some(line) => slot.join(vacant, name, line, slot.following()),
-                None => match note.take() {
-                    Some(of) => slot.join_as_note(vacant, name, of),
-                    None => debug_assert!(false, "a slot was taken for something"),
-                },
+            match rest.next() {
+                Some(content) => slot.join(vacant, name, content, slot.following()),
+                None => debug_assert!(false, "a slot was taken for something"),
             }
             true
         });
-        debug_assert!(lines.next().is_none() && note.is_none(), "each has a slot");
+        debug_assert!(rest.next().is_none(), "each has a slot");
         chain
     }
 }
@@ -139,6 +131,8 @@ mod tests {
 
     use super::*;
     use crate::reservation::free_list::Retention;
+    use crate::reservation::id::ReservationId;
+    use crate::reservation::line::SlotLine;
     use crate::reservation::slots::ReadReservation;
     use crate::stock::handle::LevelIndex;
 
@@ -168,13 +162,13 @@ mod tests {
             let id = ReservationId::new(NOW, taken.head().number(), 5);
             let record = ReservationRecord { id, owner: None, line: line(0), chain: Chain::NONE };
             let lines = count as u32 - u32::from(of.is_some());
+            let rest = (1..lines).map(line).map(LinkContent::Line);
+            let rest = rest.chain(of.map(LinkContent::RetakenFrom));
             match of {
-                Some(of) => {
-                    slots.publish_sold_lines(taken, (1..lines).map(line), Some(of), record);
+                Some(_) => {
+                    slots.publish_sold_lines(taken, rest, record, None);
                 }
-                None => {
-                    slots.publish_lines(taken, (1..lines).map(line), record, NOW);
-                }
+                None => slots.publish_lines(taken, rest, record, NOW),
             }
             let mut read = Vec::new();
             let found = slots.read(id, |line| read.push(line));
@@ -194,7 +188,8 @@ mod tests {
         let id = ReservationId::new(early, taken.head().number(), 5);
         let record = ReservationRecord { id, owner: None, line: line(0), chain: Chain::NONE };
         let (number, of) = (taken.head().number(), ReservationId::new(NOW, 77, 7));
-        let links = slots.publish_sold_lines(taken, [line(1)], Some(of), record);
+        let rest = [LinkContent::Line(line(1)), LinkContent::RetakenFrom(of)];
+        let links = slots.publish_sold_lines(taken, rest, record, None);
         assert!(matches!(slots.read(id, |_| {}), ReadReservation::Found { .. }));
         slots.retire(number, links, false, NOW);
         // The fourth slot, and then the head, which lies ahead of the clock and goes into

@@ -1,0 +1,360 @@
+//! What a call is to draw: planned before anything moves, taken in the commit that takes the stock.
+//!
+//! A plan reads each rule once, its maximum with its version, and writes that into the commit's
+//! lines: so all who drive the commit decide alike. It pins the allowances until it is dropped, so
+//! that none is retired between the plan and the commit.
+
+use std::sync::Arc;
+
+use crate::audit::draw::DrawMark;
+use crate::base::clock::Timestamp;
+use crate::base::error::LimitError;
+use crate::base::quantity::{MAX_UNITS, Quantity};
+use crate::base::short_list::ShortList;
+use crate::engine::Engine;
+use crate::engine::call::Call;
+use crate::policy::rule_book::{LiveRule, RuleBound};
+use crate::policy::subject::of_level;
+use crate::reservation::slot::draw::SlotDraw;
+use crate::stock::allowance::key::{AllowanceIndex, AllowanceKey};
+use crate::stock::allowance::rule::{AskedAt, LimitCounts, LimitUnit};
+use crate::stock::allowance::word;
+use crate::stock::cell::{CellId, Change};
+use crate::stock::handle::LevelIndex;
+use crate::stock::level::StockLevel;
+use crate::stock::mcas::CellDelta;
+use crate::stock::word::Delta;
+
+/// So many allowances and draws of one call take no list on the heap.
+const FEW: usize = 4;
+
+/// A line that is to be taken, as limits see it.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::engine) struct LimitedLine<'a> {
+    /// Which of the call's lines it is.
+    pub(in crate::engine) line: u32,
+    pub(in crate::engine) handle: LevelIndex,
+    pub(in crate::engine) level: &'a StockLevel,
+    pub(in crate::engine) units: u32,
+}
+
+/// What a call takes, as limits see it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::engine) enum Taking {
+    /// A hold.
+    Hold,
+    /// A sale of units that nobody held.
+    Sale,
+    /// The sale of units that are held.
+    SaleOfHeld,
+}
+
+/// What a call is to draw, or has drawn.
+#[derive(Debug)]
+pub(in crate::engine) struct DrawPlan<'e> {
+    engine: &'e Engine,
+    /// One for each allowance. Sorted by number once they are pinned, as a commit needs them.
+    allowances: ShortList<PlannedAllowance<'e>, FEW>,
+    draws: ShortList<PlannedDraw, FEW>,
+    /// How many of the allowances are pinned.
+    pinned: usize,
+}
+
+/// What is to be drawn on one allowance.
+#[derive(Clone, Copy, Debug)]
+struct PlannedAllowance<'e> {
+    rule: &'e LiveRule,
+    key: AllowanceKey,
+    /// Means something once it is pinned.
+    index: AllowanceIndex,
+    bound: RuleBound,
+    passed: bool,
+    asked: u32,
+    used_after: u32,
+}
+
+/// How a draw is taken.
+#[derive(Clone, Copy, Debug)]
+struct Draw {
+    /// The call may pass the rule.
+    passed: bool,
+    /// The reservation counts already.
+    counted: bool,
+}
+
+/// A line that draws, and on which allowance.
+#[derive(Clone, Copy, Debug)]
+struct PlannedDraw {
+    line: u32,
+    units: u32,
+    key: AllowanceKey,
+}
+
+impl PlannedAllowance<'_> {
+    /// The most that may be used after the draw.
+    fn ceiling(&self) -> u32 {
+        if self.passed { MAX_UNITS } else { self.bound.maximum }
+    }
+
+    fn refuse(&self, used: u32, overdue_left: bool) -> LimitError {
+        LimitError::Reached {
+            limit: Arc::clone(&self.rule.name),
+            maximum: self.bound.maximum,
+            used,
+            asked: self.asked,
+            overdue_left,
+        }
+    }
+}
+
+impl<'a> Call<'a> {
+    /// Plans what these lines draw: what their products' rules say, of the subjects that the call
+    /// names. `has_drawn` tells which rules a line has drawn under before.
+    ///
+    /// # Errors
+    /// [`LimitError::NoSubject`], [`LimitError::Unknown`].
+    pub(in crate::engine) fn plan_draws<'l>(
+        self,
+        taking: Taking,
+        lines: impl Iterator<Item = LimitedLine<'l>>,
+        has_drawn: &[SlotDraw],
+    ) -> Result<DrawPlan<'a>, LimitError> {
+        let mut plan = DrawPlan::none(self.engine);
+        self.check_passes()?;
+        for line in lines.filter(|line| line.level.is_limited()) {
+            self.plan_line(taking, line, has_drawn, &mut plan)?;
+        }
+        Ok(plan)
+    }
+
+    #[inline(never)]
+    fn plan_line(
+        self,
+        taking: Taking,
+        line: LimitedLine<'_>,
+        has_drawn: &[SlotDraw],
+        plan: &mut DrawPlan<'a>,
+    ) -> Result<(), LimitError> {
+        let rules = &self.engine.rules;
+        for number in rules.coverage(self.engine.catalog.coverage(line.level.product_index())) {
+            let Some(rule) = rules.rule(*number) else { continue };
+            let drawn = |draw: &SlotDraw| draw.line == line.line && draw.key.rule == rule.number;
+            let is_asked = match taking {
+                Taking::Hold => rule.asked == AskedAt::Hold,
+                // What is sold at once was never held.
+                Taking::Sale if rule.counts == LimitCounts::Holds => continue,
+                Taking::Sale => true,
+                Taking::SaleOfHeld if has_drawn.iter().any(drawn) => continue,
+                // It was held before the rule stood, or without its subject.
+                Taking::SaleOfHeld if rule.asked == AskedAt::Hold => continue,
+                Taking::SaleOfHeld => true,
+            };
+            let passed = self.options().passes(&rule.name);
+            let subject = match rule.tag {
+                None => Some(of_level(line.handle)),
+                Some(kind) => self.options().subjects.of(kind),
+            };
+            match subject {
+                Some(subject) => {
+                    let key = AllowanceKey { rule: *number, subject };
+                    // A reservation counts as one, also when it draws for one more line.
+                    let counts = |draw: &SlotDraw| draw.key == key && draw.drawn > 0;
+                    let counted = rule.unit == LimitUnit::Reservations && has_drawn.iter().any(counts);
+                    plan.add(rule, key, line, Draw { passed, counted });
+                }
+                None if !is_asked || passed => {}
+                None => {
+                    let (limit, kind) = (Arc::clone(&rule.name), Arc::clone(&rule.kind));
+                    return Err(LimitError::NoSubject { limit, kind });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses to pass a limit that there is none of: most likely the name is misspelled.
+    fn check_passes(self) -> Result<(), LimitError> {
+        let unknown = |name: &&Arc<str>| self.engine.rules.named(name).is_none();
+        match self.options().passed.iter().find(unknown) {
+            None => Ok(()),
+            Some(limit) => Err(LimitError::Unknown { limit: Arc::clone(limit) }),
+        }
+    }
+}
+
+impl<'e> DrawPlan<'e> {
+    /// A plan of nothing.
+    #[inline]
+    pub(in crate::engine) fn none(engine: &'e Engine) -> Self {
+        let (allowances, draws) = (ShortList::new(), ShortList::new());
+        Self { engine, allowances, draws, pinned: 0 }
+    }
+
+    fn add(
+        &mut self,
+        rule: &'e LiveRule,
+        key: AllowanceKey,
+        line: LimitedLine<'_>,
+        Draw { passed, counted }: Draw,
+    ) {
+        self.draws.push(PlannedDraw { line: line.line, units: line.units, key });
+        if let Some(known) = self.allowances.iter_mut().find(|known| known.key == key) {
+            if rule.unit == LimitUnit::Units {
+                known.asked = known.asked.saturating_add(line.units).min(MAX_UNITS);
+            }
+            return;
+        }
+        let asked = match rule.unit {
+            LimitUnit::Units => line.units,
+            LimitUnit::Reservations => u32::from(!counted),
+        };
+        let (bound, index) = (rule.bound(), AllowanceIndex(0));
+        let planned = PlannedAllowance { rule, key, index, bound, passed, asked, used_after: 0 };
+        self.allowances.push(planned);
+    }
+
+    /// Whether nothing is to be drawn.
+    #[inline(always)]
+    pub(in crate::engine) fn is_empty(&self) -> bool {
+        self.draws.is_empty()
+    }
+
+    /// How many draws there are: each takes a slot.
+    #[inline(always)]
+    pub(in crate::engine) fn len(&self) -> usize {
+        self.draws.len()
+    }
+
+    /// How many cells of a commit it takes.
+    pub(in crate::engine) fn cells(&self) -> usize {
+        self.allowances.len()
+    }
+
+    /// Why a limit refuses the call now, if one does. Writes nothing.
+    #[inline]
+    pub(in crate::engine) fn refusal(&self, overdue_left: bool) -> Option<LimitError> {
+        let refuse = |planned: &PlannedAllowance<'_>| {
+            let used = self.engine.catalog.allowances().used(planned.key);
+            // Both are at most `MAX_UNITS`, so their sum fits.
+            let fits = planned.asked == 0 || used + planned.asked <= planned.ceiling();
+            (!fits).then(|| planned.refuse(used, overdue_left))
+        };
+        self.allowances.iter().find_map(refuse)
+    }
+
+    /// Whether no limit refuses the call now.
+    pub(in crate::engine) fn has_room(&self) -> bool {
+        self.refusal(false).is_none()
+    }
+
+    /// Refuses a plan of a rule that counts by level: the call doesn't know yet how much each level
+    /// gives.
+    pub(in crate::engine) fn refuse_by_level(&self) -> Result<(), LimitError> {
+        match self.allowances.iter().find(|planned| planned.rule.is_by_level()) {
+            None => Ok(()),
+            Some(it) => Err(LimitError::ByLevel { limit: Arc::clone(&it.rule.name) }),
+        }
+    }
+
+    /// Makes sure that each allowance is there, and stays.
+    ///
+    /// # Errors
+    /// [`LimitError::Full`].
+    pub(in crate::engine) fn pin(&mut self) -> Result<(), LimitError> {
+        let table = self.engine.catalog.allowances();
+        for planned in self.allowances.iter_mut() {
+            planned.index = table
+                .pin(planned.key)
+                .map_err(|full| LimitError::Full { most: full.most })?;
+            self.pinned += 1;
+        }
+        self.allowances.sort_unstable_by_key(|planned| planned.index);
+        Ok(())
+    }
+
+    /// The lines of the commit that draws, sorted by cell.
+    pub(in crate::engine) fn cell_deltas(
+        &self,
+    ) -> impl ExactSizeIterator<Item = CellDelta> + Clone {
+        self.allowances.iter().map(|planned| {
+            let draw = |asked| word::draw(asked, planned.ceiling());
+            let delta = Quantity::new(planned.asked).map_or(Delta::NOTHING, draw);
+            CellDelta { cell: CellId::allowance(planned.index), delta }
+        })
+    }
+
+    /// Notes what line `at` of that commit has changed.
+    pub(in crate::engine) fn note(&mut self, at: usize, change: Change) {
+        if let Some(planned) = self.allowances.get_mut(at) {
+            planned.used_after = word::used_in(change.after);
+        }
+    }
+
+    /// The refusal of that commit, of which line `at` found so many available in its word.
+    pub(in crate::engine) fn refused_at(
+        &self,
+        at: usize,
+        available: u32,
+        overdue_left: bool,
+    ) -> Option<LimitError> {
+        let used = MAX_UNITS.saturating_sub(available);
+        self.allowances.get(at).map(|planned| planned.refuse(used, overdue_left))
+    }
+
+    /// The marks of the record, in the order of the draws. `line` turns the number of a line of the
+    /// call into that of its line in the record.
+    pub(in crate::engine) fn marks(
+        &self,
+        line: impl Fn(u32) -> u32,
+    ) -> impl Iterator<Item = DrawMark> {
+        self.draws.iter().filter_map(move |draw| {
+            let planned = self.allowance_of(draw)?;
+            Some(DrawMark {
+                key: draw.key,
+                version: planned.bound.version,
+                maximum: planned.bound.maximum,
+                used_after: planned.used_after,
+                passed: planned.passed,
+                line: line(draw.line),
+            })
+        })
+    }
+
+    /// What each draw left used, in the order of the marks.
+    pub(in crate::engine) fn used_after(&self) -> impl Iterator<Item = u32> {
+        self.draws.iter().map(|draw| self.allowance_of(draw).map_or(0, |it| it.used_after))
+    }
+
+    /// The draws as slots keep them. `sold_at`: when the units were sold, if they are.
+    pub(in crate::engine) fn slot_draws(
+        &self,
+        sold_at: Option<Timestamp>,
+    ) -> impl Iterator<Item = SlotDraw> + Clone {
+        self.draws.iter().filter_map(move |draw| {
+            let planned = self.allowance_of(draw)?;
+            let window = planned.rule.counts.window().zip(sold_at);
+            Some(SlotDraw {
+                line: draw.line,
+                key: draw.key,
+                allowance: planned.index,
+                drawn: draw.units,
+                until: window.map_or_else(Timestamp::default, |(it, at)| at.saturating_add(it)),
+            })
+        })
+    }
+
+    fn allowance_of(&self, draw: &PlannedDraw) -> Option<&PlannedAllowance<'e>> {
+        self.allowances.iter().find(|planned| planned.key == draw.key)
+    }
+}
+
+impl Drop for DrawPlan<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        if self.pinned > 0 {
+            let table = self.engine.catalog.allowances();
+            // Those behind were not reached, and the list is sorted only once all are pinned.
+            self.allowances.iter().take(self.pinned).for_each(|planned| table.unpin(planned.index));
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! What the steps of a reservation give back of its draws.
+
+use crate::base::clock::Timestamp;
+use crate::base::quantity::Quantity;
+use crate::base::short_list::ShortList;
+use crate::engine::Engine;
+use crate::engine::ops::basket::SHORT;
+use crate::policy::rule_book::LiveRule;
+use crate::reservation::slot::draw::SlotDraw;
+use crate::stock::allowance::key::AllowanceIndex;
+use crate::stock::allowance::rule::{LimitCounts, LimitUnit};
+use crate::stock::allowance::word;
+use crate::stock::cell::{CellId, CellKind};
+use crate::stock::mcas::CellDelta;
+
+/// The draws of a reservation.
+pub(in crate::engine) type Draws = ShortList<SlotDraw, SHORT>;
+/// What is given back, sorted by cell.
+pub(in crate::engine) type Gifts = ShortList<CellDelta, SHORT>;
+
+/// What a step does to one line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::engine) struct LineStep {
+    pub(in crate::engine) sold: u32,
+    pub(in crate::engine) given_back: u32,
+    pub(in crate::engine) cancelled: u32,
+}
+
+impl LineStep {
+    /// What of a draw stays.
+    fn leaves_of(self, drawn: u32, counts: LimitCounts) -> u32 {
+        let sold = if counts.counts_sales() { 0 } else { self.sold };
+        let cancelled = if counts.gives_back_on_cancel() { self.cancelled } else { 0 };
+        drawn.saturating_sub(sold + self.given_back + cancelled)
+    }
+}
+
+impl Engine {
+    /// Takes a step on the draws of a reservation, of which `step` tells by line. Adds to `gifts`
+    /// what it gives back.
+    pub(in crate::engine) fn settle_draws(
+        &self,
+        draws: &mut [SlotDraw],
+        gifts: &mut Gifts,
+        step: impl Fn(u32) -> LineStep,
+    ) {
+        self.change_draws(draws, gifts, |rule, draw| step(draw.line).leaves_of(draw.drawn, rule.counts));
+    }
+
+    /// Changes the draws to what `left` says stays of each, and adds to `gifts` what that gives
+    /// back.
+    pub(super) fn change_draws(
+        &self,
+        draws: &mut [SlotDraw],
+        gifts: &mut Gifts,
+        left: impl Fn(&LiveRule, &SlotDraw) -> u32,
+    ) {
+        let mut changes = ShortList::<DrawChange, SHORT>::new();
+        for draw in draws {
+            // A draw's rule stays, also when it was dropped.
+            let Some(rule) = self.rules.rule(draw.key.rule) else { continue };
+            let after = left(rule, draw).min(draw.drawn);
+            let (allowance, unit) = (draw.allowance, rule.unit);
+            if draw.drawn > 0 {
+                changes.push(DrawChange { allowance, unit, before: draw.drawn, after });
+            }
+            draw.drawn = after;
+        }
+        changes.sort_unstable_by_key(|change| change.allowance);
+        for run in changes.chunk_by(|one, next| one.allowance == next.allowance) {
+            let given = match run[0].unit {
+                LimitUnit::Units => run.iter().map(|it| it.before - it.after).sum(),
+                // The reservation counts as one, for as long as one of its lines draws.
+                LimitUnit::Reservations => u32::from(run.iter().all(|it| it.after == 0)),
+            };
+            if let Ok(given) = Quantity::new(given) {
+                let cell = CellId::allowance(run[0].allowance);
+                gifts.push(CellDelta { cell, delta: word::give(given) });
+            }
+        }
+    }
+
+    /// From `now` on, draws count for a time if their rules say so: the hold is over.
+    pub(in crate::engine) fn begin_windows(&self, draws: &mut [SlotDraw], now: Timestamp) -> bool {
+        let mut any = false;
+        for draw in draws.iter_mut().filter(|draw| draw.drawn > 0) {
+            let window = self.rules.rule(draw.key.rule).and_then(|rule| rule.counts.window());
+            draw.until = window.map_or_else(Timestamp::default, |it| now.saturating_add(it));
+            any |= window.is_some();
+        }
+        any
+    }
+
+    /// Retires the allowances among these cells of which nothing is used any more. Call it after
+    /// the gifts are given.
+    pub(in crate::engine) fn retire_allowances(&self, gifts: &[CellDelta]) {
+        for gift in gifts {
+            if let CellKind::Allowance(index) = gift.cell.kind() {
+                self.catalog.allowances().retire_if_idle(index);
+            }
+        }
+    }
+}
+
+/// How a draw on one allowance changes.
+#[derive(Clone, Copy, Debug)]
+struct DrawChange {
+    allowance: AllowanceIndex,
+    unit: LimitUnit,
+    before: u32,
+    after: u32,
+}

@@ -1,0 +1,103 @@
+//! What a business may limit: how much one customer, household or card may hold or buy.
+
+use std::time::Duration;
+
+use crate::stock::allowance::rule::{AskedAt, LimitCounts, LimitUnit};
+
+/// The kind of subject of a limit that counts by stock level: the level itself.
+pub(crate) const BY_LEVEL: &str = "level";
+
+/// A limit, to be [defined](crate::InventoryManager::define_limit): how much each *subject* may
+/// draw, of all the products together that the limit covers, in all warehouses.
+///
+/// ```
+/// use std::time::Duration;
+/// use stockade::{LimitCounts, LimitRule};
+/// // Two units of the drop a customer, over the whole campaign.
+/// let each = LimitRule::new("two each", "customer", 2).products(["SHOE-41", "SHOE-42"]);
+/// // One purchase a household within a day.
+/// let day = LimitRule::new("one a day", "household", 1)
+///     .counts(LimitCounts::SalesWithin(Duration::from_secs(86_400)))
+///     .reservations()
+///     .group("drop");
+/// # let _ = (each, day);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use = "a limit binds once it is defined"]
+pub struct LimitRule {
+    pub(crate) name: String,
+    pub(crate) kind: String,
+    pub(crate) maximum: u32,
+    pub(crate) unit: LimitUnit,
+    pub(crate) counts: LimitCounts,
+    pub(crate) asked: AskedAt,
+    pub(crate) group: Option<String>,
+    pub(crate) products: Vec<String>,
+}
+
+impl LimitRule {
+    /// A limit of this name: each subject of this kind may draw `maximum` at most. The kind is the
+    /// caller's word: `customer`, `household`, `card`. Counts [`LimitCounts::Sales`] in units, and
+    /// covers nothing yet.
+    pub fn new(name: impl Into<String>, kind: impl Into<String>, maximum: u32) -> Self {
+        Self {
+            name: name.into(),
+            kind: kind.into(),
+            maximum,
+            unit: LimitUnit::default(),
+            counts: LimitCounts::default(),
+            asked: AskedAt::default(),
+            group: None,
+            products: Vec::new(),
+        }
+    }
+
+    /// A cap of live holds: each stock level that the limit covers may have `maximum` units in
+    /// holds at most. Its subject is the level, so calls name none, and it needs no secret.
+    pub fn by_level(name: impl Into<String>, maximum: u32) -> Self {
+        Self { counts: LimitCounts::Holds, ..Self::new(name, BY_LEVEL, maximum) }
+    }
+
+    /// Sets which draws count, and so when each is given back.
+    pub fn counts(mut self, counts: LimitCounts) -> Self {
+        self.counts = match counts {
+            LimitCounts::SalesWithin(window) => {
+                let millis = window.as_millis().min(u64::MAX.into());
+                // The longest are refused when the limit is defined.
+                LimitCounts::SalesWithin(Duration::from_millis(millis as u64))
+            }
+            other => other,
+        };
+        self
+    }
+
+    /// Counts reservations, however many units and lines each has, and not units.
+    pub fn reservations(mut self) -> Self {
+        self.unit = LimitUnit::Reservations;
+        self
+    }
+
+    /// Asks for the subject, and draws, when units are sold, and not before: for what is known only
+    /// then, as a card. A hold whose call names the subject draws at once.
+    pub fn asked_at_sale(mut self) -> Self {
+        self.asked = AskedAt::Sale;
+        self
+    }
+
+    /// Covers these products, besides the group's. Each must have been stocked somewhere.
+    pub fn products<P: Into<String>>(mut self, products: impl IntoIterator<Item = P>) -> Self {
+        self.products.extend(products.into_iter().map(Into::into));
+        self
+    }
+
+    /// Covers the products of this group: see
+    /// [`add_to_group`](crate::InventoryManager::add_to_group).
+    pub fn group(mut self, group: impl Into<String>) -> Self {
+        self.group = Some(group.into());
+        self
+    }
+
+    pub(crate) fn window(&self) -> Option<Duration> {
+        self.counts.window()
+    }
+}
