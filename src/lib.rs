@@ -66,6 +66,7 @@ mod reservation;
 mod stock;
 mod umbrella;
 
+pub use audit::draw::EntryDraw;
 pub use audit::entry::{AdjustmentType, AuditEntry, EntryType, EventType, UnknownEntryType};
 pub use audit::flush::Flush;
 pub use audit::log::{AuditFilter, AuditLog, AuditPage, Redacted};
@@ -125,6 +126,7 @@ pub use policy::reorder::{
 };
 pub use reservation::id::{Owner, ReservationId};
 pub use reservation::view::{Reservation, ReservationLine, ReservationStatus};
+pub use stock::allowance::key::SubjectHash;
 pub use stock::handle::{LevelHandle, ProductId, WarehouseId};
 pub use stock::level::{Counts, StockLevel};
 pub use stock::warehouse::Warehouse;
