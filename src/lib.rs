@@ -66,6 +66,7 @@ mod reservation;
 mod stock;
 mod umbrella;
 
+pub use audit::draw::EntryDraw;
 pub use audit::entry::{AdjustmentType, AuditEntry, EntryType, EventType, UnknownEntryType};
 pub use audit::flush::Flush;
 pub use audit::log::{AuditFilter, AuditLog, AuditPage, Redacted};

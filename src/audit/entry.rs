@@ -5,6 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use crate::audit::draw::EntryDraw;
 use crate::base::clock::Timestamp;
 use crate::base::error::error_table;
 use crate::idempotency::KeyHash;
@@ -237,6 +238,9 @@ pub struct AuditEntry {
     /// The hash of the idempotency key of the call, if it had one: see
     /// [`IdempotencyKey::hashed`](crate::IdempotencyKey::hashed). The key itself is not shown.
     pub key: Option<KeyHash>,
+    /// What the entry's units draw on the allowances of customers, if limits count them: of a
+    /// reserve, and of a sale at which a subject was first named.
+    pub limits: Arc<[EntryDraw]>,
     pub(crate) metadata: Arc<[(String, String)]>,
 }
 
@@ -316,6 +320,7 @@ mod tests {
             retaken_from: None,
             record: 1,
             key: None,
+            limits: Arc::default(),
             metadata: [("reason".to_owned(), "rebalance".to_owned())].into(),
         };
         let expected = [

@@ -126,8 +126,8 @@ impl Chunk {
             Record::Plain(entry) => self.records.plain.push(entry),
             Record::Buffered(buffer) => {
                 let key = buffer.key.map(|mark| KeyHash::of(mark.key.as_bytes()));
-                let RecordBuf { header, lines, metadata, .. } = &*buffer;
-                let record = RecordView { header, key };
+                let RecordBuf { header, lines, draws, metadata, .. } = &*buffer;
+                let record = RecordView { header, key, draws };
                 pack(&mut self.records.packed, self.base, record, lines, metadata.iter());
                 pool.give_back(buffer);
             }

@@ -4,6 +4,7 @@
 
 use std::cell::OnceCell;
 
+use crate::audit::draw::{DrawMark, put_draws, read_draws};
 use crate::audit::entry::EntryType;
 use crate::audit::pairs::{Pairs, put_pairs};
 use crate::audit::record::{EntryLine, Header, Subject};
@@ -23,6 +24,7 @@ mod has {
     pub(super) const KEY: u8 = 1 << 4;
     pub(super) const PAIRS: u8 = 1 << 5;
     pub(super) const OTHERS: u8 = 1 << 6;
+    pub(super) const DRAWS: u8 = 1 << 7;
 }
 
 /// The two top bits of a line's first byte: what it is about.
@@ -40,7 +42,7 @@ const ID_REST: u32 = u16::BITS;
 pub(super) fn pack<'p>(
     out: &mut Vec<u8>,
     base: Timestamp,
-    RecordView { header, key }: RecordView<'_>,
+    RecordView { header, key, draws }: RecordView<'_>,
     lines: &[EntryLine],
     pairs: impl Iterator<Item = (&'p str, &'p str)> + Clone,
 ) {
@@ -54,7 +56,8 @@ pub(super) fn pack<'p>(
             | flag(header.retaken_from.is_some(), has::RETAKEN_FROM)
             | flag(key.is_some(), has::KEY)
             | flag(count > 0, has::PAIRS)
-            | flag(others, has::OTHERS),
+            | flag(others, has::OTHERS)
+            | flag(!draws.is_empty(), has::DRAWS),
     );
     put_difference(out, header.at.as_millis(), base.as_millis());
     if let Some(id) = header.reservation {
@@ -75,6 +78,9 @@ pub(super) fn pack<'p>(
     put_varint(out, lines.len() as u64);
     for line in lines {
         put_line(out, line, others);
+    }
+    if !draws.is_empty() {
+        put_draws(out, draws);
     }
     if count > 0 {
         put_pairs(out, count, pairs);
@@ -111,6 +117,7 @@ fn put_line(out: &mut Vec<u8>, line: &EntryLine, others: bool) {
 pub(super) struct Unpacked {
     pub(super) header: Header,
     pub(super) lines: Vec<EntryLine>,
+    draws: Vec<DrawMark>,
     key: Option<KeyHash>,
     pairs: Pairs,
     metadata: OnceCell<Metadata>,
@@ -140,6 +147,10 @@ impl Unpacked {
         for _ in 0..bytes.varint()? {
             self.lines.push(line(bytes, has(has::OTHERS))?);
         }
+        self.draws.clear();
+        if has(has::DRAWS) {
+            read_draws(bytes, &mut self.draws)?;
+        }
         self.pairs.clear(usize::MAX, usize::MAX);
         self.metadata.take();
         if has(has::PAIRS) {
@@ -149,7 +160,11 @@ impl Unpacked {
     }
 
     pub(super) fn views(&self) -> impl Iterator<Item = View<'_>> {
-        RecordView { header: &self.header, key: self.key }.entries(&self.lines)
+        self.view().entries(&self.lines)
+    }
+
+    fn view(&self) -> RecordView<'_> {
+        RecordView { header: &self.header, key: self.key, draws: &self.draws }
     }
 
     /// The pairs.
@@ -170,8 +185,7 @@ impl Unpacked {
         keep: impl Fn(&str) -> bool + Copy,
     ) {
         let pairs = self.pairs.iter().filter(move |(name, _)| keep(name));
-        let record = RecordView { header: &self.header, key: self.key };
-        pack(out, base, record, &self.lines, pairs);
+        pack(out, base, self.view(), &self.lines, pairs);
     }
 }
 
@@ -205,6 +219,7 @@ fn line(bytes: &mut Cursor<'_>, others: bool) -> Option<EntryLine> {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
+    use crate::audit::draw::tests::marks;
     use proptest::prelude::*;
 
     fn subjects() -> impl Strategy<Value = Subject> {
@@ -248,21 +263,26 @@ mod tests {
         #[test]
         fn what_was_packed_is_read_back(
             records in prop::collection::vec(
-                (headers(), lines(), any::<Option<[u8; 16]>>(), any::<Vec<(String, String)>>()),
+                (
+                    (headers(), lines(), marks(4)),
+                    any::<Option<[u8; 16]>>(),
+                    any::<Vec<(String, String)>>(),
+                ),
                 0..4,
             ),
             base in 0..=Timestamp::MAX.as_millis(),
         ) {
             let (base, mut bytes) = (Timestamp::from_millis(base), Vec::new());
-            for (header, lines, key, pairs) in &records {
+            for ((header, lines, draws), key, pairs) in &records {
                 let pairs = pairs.iter().map(|(name, value)| (&**name, &**value));
-                let record = RecordView { header, key: key.map(KeyHash::from_bytes) };
+                let record = RecordView { header, key: key.map(KeyHash::from_bytes), draws };
                 pack(&mut bytes, base, record, lines, pairs);
             }
             let (mut cursor, mut read) = (Cursor::new(&bytes), Unpacked::default());
-            for (header, lines, key, pairs) in &records {
+            for ((header, lines, draws), key, pairs) in &records {
                 prop_assert_eq!(read.read(&mut cursor, base), Some(()));
                 prop_assert_eq!((&read.header, &read.lines), (header, lines));
+                prop_assert_eq!(&read.draws, draws);
                 prop_assert_eq!(read.key, key.map(KeyHash::from_bytes));
                 prop_assert_eq!(&read.metadata()[..], &pairs[..]);
                 let mut again = Vec::new();
@@ -270,6 +290,7 @@ mod tests {
                 let mut without = Unpacked::default();
                 prop_assert_eq!(without.read(&mut Cursor::new(&again), base), Some(()));
                 prop_assert_eq!((&without.header, &without.lines), (header, lines));
+                prop_assert_eq!(&without.draws, draws, "hashes are no notes");
                 prop_assert!(without.pairs().is_empty());
             }
             prop_assert_eq!(read.read(&mut cursor, base), None);

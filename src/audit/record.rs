@@ -3,6 +3,7 @@
 
 use std::num::NonZeroU64;
 
+use crate::audit::draw::DrawMark;
 use crate::audit::entry::{AdjustmentType, EntryType, EventType};
 use crate::audit::pairs::Pairs;
 use crate::base::clock::Timestamp;
@@ -239,6 +240,8 @@ pub(crate) struct Header {
 pub(crate) struct RecordBuf {
     pub(crate) header: Header,
     pub(crate) lines: Vec<EntryLine>,
+    /// What the lines draw on allowances, in the order of their lines.
+    pub(crate) draws: Vec<DrawMark>,
     pub(crate) metadata: Pairs,
     pub(crate) key: Option<KeyMark>,
     /// The units came back because the hold expired.
@@ -250,6 +253,8 @@ pub(crate) struct RecordBuf {
 /// A buffer that grew beyond this many lines gives the memory back. Otherwise a few huge baskets
 /// would leave the pool full of huge buffers.
 const KEPT_LINES: usize = 256;
+/// The same bound for draws.
+const KEPT_DRAWS: usize = 64;
 /// The same bound for metadata pairs.
 const KEPT_PAIRS: usize = 16;
 /// The same bound for their bytes.
@@ -279,6 +284,8 @@ impl RecordBuf {
         (self.key, self.expired, self.keep) = (None, false, false);
         self.lines.clear();
         self.lines.shrink_to(KEPT_LINES);
+        self.draws.clear();
+        self.draws.shrink_to(KEPT_DRAWS);
         self.metadata.clear(KEPT_TEXT, KEPT_PAIRS);
     }
 }
@@ -307,6 +314,10 @@ fn has_facts_only(entry_type: EntryType) -> bool {
                 | EventType::Closed
                 | EventType::ClockStepped
                 | EventType::ClockApart
+                | EventType::LimitDefined
+                | EventType::LimitDropped
+                | EventType::GroupChanged
+                | EventType::AllowanceReturned
         )
     )
 }

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use crate::audit::draw::DrawMark;
 use crate::audit::entry::{AdjustmentType, EntryType, EventType};
 use crate::audit::pairs::Pairs;
 use crate::audit::record::{
@@ -153,6 +154,24 @@ impl<'a> RecordBuilder<'a> {
             };
         }
         self
+    }
+
+    /// Adds what the record's lines draw on allowances. The marks lie in the order of their lines.
+    pub(crate) fn draws(mut self, draws: impl Iterator<Item = DrawMark>) -> Self {
+        let own = &mut self.buffer().draws;
+        own.extend(draws);
+        debug_assert!(own.is_sorted_by_key(|mark| mark.line), "draws lie as their lines do");
+        self
+    }
+
+    /// Sets what was used after the commit, of draw `at`. The record is made before the commit that
+    /// tells it.
+    pub(crate) fn set_used_after(&mut self, at: usize, used: u32) {
+        let draw = self.buffer().draws.get_mut(at);
+        debug_assert!(draw.is_some(), "a draw that was added");
+        if let Some(draw) = draw {
+            draw.used_after = used;
+        }
     }
 
     /// Adds a metadata pair; see [`RecordBuf::note`].

@@ -1,20 +1,27 @@
-//! Short records: one entry, with a key or a few notes, that go through the queue in words. So the
-//! record of what a shop calls takes no buffer, no lock and no memory of the allocator on its way.
+//! Short records: one entry, with a key, a few notes or a few draws, that go through the queue in
+//! words. So the record of what a shop calls takes no buffer, no lock and no memory of the allocator
+//! on its way.
 //!
 //! The entry lies in its place of the queue as a plain one does, and these words in the place's
 //! row:
 //!
 //! ```text
-//!   word 0   lengths: of the key, the answer and the text; how many notes; the answer's first byte
+//!   word 0   lengths: of the key, the answer and the text; how many notes; the answer's first byte;
+//!            how many draws
 //!   word 1   where the name and the value of each note end in the text, a byte each
 //!   2, 3     the fingerprint
 //!   4, 5     the answer, from its second byte on
 //!   6 ...    the key, then the text: names and values, one after the other
+//!   then     four words for each draw: the subject in two; the rule, and from bit 32 on the version;
+//!            the maximum, at bit 31 whether the call passed it, and from bit 32 on what was used after
 //! ```
 
+use crate::audit::draw::DrawMark;
 use crate::audit::pairs::Pairs;
 use crate::audit::record::{KeyMark, PlainEntry, RecordBuf, ShortBytes, Subject};
 use crate::audit::ring::Row;
+use crate::base::quantity::MAX_UNITS;
+use crate::stock::allowance::key::{AllowanceKey, RuleNumber, SubjectHash};
 
 /// How many words a row has.
 pub(crate) const ROW_WORDS: usize = 16;
@@ -24,12 +31,22 @@ const FIXED: usize = 6;
 const TEXT: usize = (ROW_WORDS - FIXED) * 8;
 /// Most bytes of an answer.
 const ANSWER: usize = 17;
+/// Words of a draw.
+const DRAW: usize = 4;
+/// In the last word of a draw: the call had the right to pass the rule.
+const PASSED: u64 = 1 << 31;
+/// Where the second number of a word begins that has two.
+const UPPER: u32 = 32;
+
+const _: () = assert!((MAX_UNITS as u64) < PASSED, "the flag lies above every maximum");
 
 /// What a short record has besides its entry.
 #[derive(Debug)]
 pub(crate) struct Extras {
     words: [u64; ROW_WORDS],
     used: usize,
+    /// Where the draws begin.
+    draws: usize,
 }
 
 /// A key with the fingerprint of its request, and the answer's bytes.
@@ -43,7 +60,11 @@ pub(crate) struct KeyParts<'a> {
 impl Extras {
     /// These; `None` if they are too long for a row.
     #[inline]
-    pub(crate) fn new(key: Option<KeyParts<'_>>, notes: &Pairs) -> Option<Self> {
+    pub(crate) fn new(
+        key: Option<KeyParts<'_>>,
+        notes: &Pairs,
+        draws: &[DrawMark],
+    ) -> Option<Self> {
         let name = key.map_or(&[][..], |it| it.key);
         let (notes, text) = notes.few()?;
         let mut bytes = [0; TEXT];
@@ -51,8 +72,11 @@ impl Extras {
         let used = name.len() + text.len();
         bytes.get_mut(name.len()..used)?.copy_from_slice(text.as_bytes());
         let mut words = [0; ROW_WORDS];
-        // All lengths are below that of `bytes`.
+        let first_draw = FIXED + used.div_ceil(8);
+        let used = first_draw + draws.len() * DRAW;
+        // All lengths are below that of `bytes`, and so few draws fit that a byte says how many.
         let mut lengths = [name.len() as u8, 0, text.len() as u8, notes.len() as u8, 0, 0, 0, 0];
+        lengths[5] = draws.len() as u8;
         if let Some(KeyParts { fingerprint, answer: [tag, answer @ ..], .. }) = key {
             (lengths[1], lengths[4]) = (ANSWER as u8, *tag);
             [words[2], words[3]] = halves(fingerprint);
@@ -63,7 +87,20 @@ impl Extras {
         words[1] = ends.fold(0, |ends, end| ends << 8 | u64::from(*end));
         let (all, _) = bytes.as_chunks::<8>();
         words[FIXED..].iter_mut().zip(all).for_each(|(word, it)| *word = u64::from_le_bytes(*it));
-        Some(Self { words, used: FIXED + used.div_ceil(8) })
+        let (places, _) = words.get_mut(first_draw..used)?.as_chunks_mut::<DRAW>();
+        places.iter_mut().zip(draws).for_each(|(place, mark)| *place = words_of(mark));
+        Some(Self { words, used, draws: first_draw })
+    }
+
+    /// Sets what was used after the commit, of draw `at`. The extras are made before the commit that
+    /// tells it.
+    #[inline]
+    pub(crate) fn set_used_after(&mut self, at: usize, used: u32) {
+        let place = self.draws + at * DRAW + (DRAW - 1);
+        debug_assert!(place < self.used, "a draw that was added");
+        if let Some(word) = self.words.get_mut(place) {
+            *word = *word & ((1 << UPPER) - 1) | u64::from(used) << UPPER;
+        }
     }
 
     /// The words of the row.
@@ -74,7 +111,7 @@ impl Extras {
 
     /// Adds the extras of a row to a record.
     fn add_to(row: &Row<ROW_WORDS>, record: &mut RecordBuf) {
-        let [key, answer, text, notes, tag, ..] = row.word(0).to_le_bytes().map(usize::from);
+        let [key, answer, text, notes, tag, draws, ..] = row.word(0).to_le_bytes().map(usize::from);
         let mut bytes = [0; TEXT];
         let used = (key + text).min(TEXT);
         let (all, _) = bytes.as_chunks_mut::<8>();
@@ -96,6 +133,37 @@ impl Extras {
             let (ends, _) = ends.as_chunks::<2>();
             record.metadata.set_few(text, ends, notes);
         }
+        let first_draw = FIXED + used.div_ceil(8);
+        let places = (first_draw..=ROW_WORDS - DRAW).step_by(DRAW).take(draws);
+        record.draws.extend(places.map(|at| mark_of([0, 1, 2, 3].map(|word| row.word(at + word)))));
+    }
+}
+
+/// The words of a draw.
+fn words_of(mark: &DrawMark) -> [u64; DRAW] {
+    let AllowanceKey { rule: RuleNumber(rule), subject } = mark.key;
+    let [first, second] = subject.to_halves();
+    let passed = if mark.passed { PASSED } else { 0 };
+    debug_assert!(mark.maximum <= MAX_UNITS && mark.line == 0, "a short record has one line");
+    [
+        first,
+        second,
+        u64::from(rule) | u64::from(mark.version) << UPPER,
+        u64::from(mark.maximum) | passed | u64::from(mark.used_after) << UPPER,
+    ]
+}
+
+/// The draw of these words.
+fn mark_of([first, second, rule, counts]: [u64; DRAW]) -> DrawMark {
+    let subject = SubjectHash::from_halves([first, second]);
+    DrawMark {
+        // The lower half of 64 bits fits, and so does the upper one.
+        key: AllowanceKey { rule: RuleNumber(rule as u32), subject },
+        version: (rule >> UPPER) as u32,
+        maximum: (counts & (PASSED - 1)) as u32,
+        used_after: (counts >> UPPER) as u32,
+        passed: counts & PASSED != 0,
+        line: 0,
     }
 }
 
@@ -116,6 +184,7 @@ impl RecordBuf {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
+    use crate::audit::draw::tests::marks;
     use crate::audit::entry::AdjustmentType;
     use crate::audit::pairs::FEW;
     use crate::audit::ring::{Beside, FoundBeside, Ring, Wants};
@@ -151,14 +220,24 @@ mod tests {
             fingerprint: u128,
             answer: [u8; ANSWER],
             notes in prop::collection::vec((".{0,9}", ".{0,20}"), 0..6),
+            draws in marks(3),
+            used_after in 0..=MAX_UNITS,
         ) {
+            let of_the_line = |mark| DrawMark { line: 0, ..mark };
+            let mut draws: Vec<DrawMark> = draws.into_iter().map(of_the_line).collect();
             let mut pairs = Pairs::new();
             notes.iter().for_each(|(name, value)| pairs.push(name, value));
             let parts = key.as_ref().map(|key| KeyParts { key, fingerprint, answer: &answer });
             let length = key.as_ref().map_or(0, Vec::len) + pairs.bytes();
-            let extras = Extras::new(parts, &pairs);
-            prop_assert_eq!(extras.is_some(), length <= TEXT && notes.len() <= FEW);
-            if let Some(extras) = extras {
+            let extras = Extras::new(parts, &pairs, &draws);
+            let words = length.div_ceil(8) + draws.len() * DRAW;
+            let fits = length <= TEXT && words <= ROW_WORDS - FIXED && notes.len() <= FEW;
+            prop_assert_eq!(extras.is_some(), fits);
+            if let Some(mut extras) = extras {
+                if let Some(last) = draws.last_mut() {
+                    last.used_after = used_after;
+                    extras.set_used_after(draws.len() - 1, used_after);
+                }
                 let record = through_a_row(&extras);
                 let mark = key.map(|key| KeyMark {
                     key: ShortBytes::new(&key).expect("short"),
@@ -167,6 +246,7 @@ mod tests {
                 });
                 prop_assert_eq!(record.key, mark);
                 prop_assert_eq!(record.metadata, pairs);
+                prop_assert_eq!(record.draws, draws);
             }
         }
     }
@@ -175,7 +255,7 @@ mod tests {
     fn a_record_of_a_row_has_all_that_its_entry_has() {
         let mut pairs = Pairs::new();
         pairs.push("order", "17");
-        let record = through_a_row(&Extras::new(None, &pairs).expect("short"));
+        let record = through_a_row(&Extras::new(None, &pairs, &[]).expect("short"));
         assert_eq!(record.header, entry().header());
         let line = (record.lines[0].entry_type, record.lines[0].quantity, record.lines.len());
         assert_eq!(line, (AdjustmentType::Reserved.into(), 9, 1));

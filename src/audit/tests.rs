@@ -305,7 +305,7 @@ fn one_turn_takes_as_many_buffers_as_the_pool_has_and_all_plain_entries_at_once(
     assert!(recorder.queue.make_rows());
     let mut order = Pairs::new();
     order.push("order", "17");
-    let noted = Extras::new(None, &order).expect("short");
+    let noted = Extras::new(None, &order, &[]).expect("short");
     let entry = |quantity| received(0, quantity);
     (0..20_000).for_each(|_| recorder.record(entry(1)).expect("lives"));
     (0..20_000).for_each(|_| recorder.record_short(entry(2), &noted).expect("lives"));

@@ -3,6 +3,7 @@
 
 use std::sync::{Arc, OnceLock};
 
+use crate::audit::draw::{DrawMark, shown};
 use crate::audit::entry::{AuditEntry, EntryType, EventType};
 pub(crate) use crate::audit::pairs::Metadata;
 use crate::audit::record::{EntryLine, Header, PlainEntry, RecordBuf, Subject};
@@ -40,6 +41,7 @@ pub(crate) enum View<'a> {
 pub(crate) struct RecordView<'a> {
     pub(crate) header: &'a Header,
     pub(crate) key: Option<KeyHash>,
+    pub(crate) draws: &'a [DrawMark],
 }
 
 impl<'a> RecordView<'a> {
@@ -56,7 +58,7 @@ impl RecordBuf {
     /// Views of the record's entries.
     pub(crate) fn views(&self) -> impl Iterator<Item = View<'_>> {
         let key = self.key.map(|mark| KeyHash::of(mark.key.as_bytes()));
-        RecordView { header: &self.header, key }.entries(&self.lines)
+        RecordView { header: &self.header, key, draws: &self.draws }.entries(&self.lines)
     }
 }
 
@@ -149,9 +151,9 @@ impl View<'_> {
             Self::Plain(entry) => (entry.quantity(), entry.get_expires_at(), None),
             Self::Line(record, _, line) => (line.quantity, record.header.expires_at, line.other),
         };
-        let key = match self {
-            Self::Plain(_) => None,
-            Self::Line(record, ..) => record.key,
+        let (key, limits) = match self {
+            Self::Plain(_) => (None, Arc::default()),
+            Self::Line(record, at, _) => (record.key, shown(record.draws, at)),
         };
         let metadata = match self {
             Self::Plain(entry) if entry.is_expiry() => expired(),
@@ -174,6 +176,7 @@ impl View<'_> {
             retaken_from: self.retaken_from(),
             record: self.record(sequence),
             key,
+            limits,
             metadata,
         }
     }

@@ -245,7 +245,7 @@ impl<'a> Call<'a> {
             fingerprint: *fingerprint,
             answer: &answer,
         });
-        Extras::new(key, &self.options().notes)
+        Extras::new(key, &self.options().notes, &[])
     }
 }
 

@@ -58,6 +58,8 @@ pub(in crate::engine) struct DrawPlan<'e> {
     draws: ShortList<PlannedDraw, FEW>,
     /// How many of the allowances are pinned.
     pinned: usize,
+    /// The units were held without these draws.
+    of_sale: bool,
 }
 
 /// What is to be drawn on one allowance.
@@ -120,6 +122,7 @@ impl<'a> Call<'a> {
         has_drawn: &[SlotDraw],
     ) -> Result<DrawPlan<'a>, LimitError> {
         let mut plan = DrawPlan::none(self.engine);
+        plan.of_sale = taking == Taking::SaleOfHeld;
         self.check_passes()?;
         for line in lines.filter(|line| line.level.is_limited()) {
             self.plan_line(taking, line, has_drawn, &mut plan)?;
@@ -138,14 +141,16 @@ impl<'a> Call<'a> {
         let rules = &self.engine.rules;
         for number in rules.coverage(self.engine.catalog.coverage(line.level.product_index())) {
             let Some(rule) = rules.rule(*number) else { continue };
-            let drawn = |draw: &SlotDraw| draw.line == line.line && draw.key.rule == rule.number;
+            let drawn = |draw: &SlotDraw| {
+                draw.line == line.line && draw.key.rule == rule.number && !draw.of_sale
+            };
             let is_asked = match taking {
                 Taking::Hold => rule.asked == AskedAt::Hold,
                 // What is sold at once was never held.
                 Taking::Sale if rule.counts == LimitCounts::Holds => continue,
                 Taking::Sale => true,
                 Taking::SaleOfHeld if has_drawn.iter().any(drawn) => continue,
-                // It was held before the rule stood, or without its subject.
+                // It was held before the rule stood.
                 Taking::SaleOfHeld if rule.asked == AskedAt::Hold => continue,
                 Taking::SaleOfHeld => true,
             };
@@ -187,7 +192,7 @@ impl<'e> DrawPlan<'e> {
     #[inline]
     pub(in crate::engine) fn none(engine: &'e Engine) -> Self {
         let (allowances, draws) = (ShortList::new(), ShortList::new());
-        Self { engine, allowances, draws, pinned: 0 }
+        Self { engine, allowances, draws, pinned: 0, of_sale: false }
     }
 
     fn add(
@@ -338,6 +343,7 @@ impl<'e> DrawPlan<'e> {
                 key: draw.key,
                 allowance: planned.index,
                 drawn: draw.units,
+                of_sale: self.of_sale,
                 until: window.map_or_else(Timestamp::default, |(it, at)| at.saturating_add(it)),
             })
         })

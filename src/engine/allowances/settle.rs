@@ -28,10 +28,12 @@ pub(in crate::engine) struct LineStep {
 
 impl LineStep {
     /// What of a draw stays.
-    fn leaves_of(self, drawn: u32, counts: LimitCounts) -> u32 {
+    fn leaves_of(self, draw: &SlotDraw, counts: LimitCounts) -> u32 {
         let sold = if counts.counts_sales() { 0 } else { self.sold };
+        // What comes back of the hold was never in a draw of sold units.
+        let given_back = if draw.of_sale { 0 } else { self.given_back };
         let cancelled = if counts.gives_back_on_cancel() { self.cancelled } else { 0 };
-        drawn.saturating_sub(sold + self.given_back + cancelled)
+        draw.drawn.saturating_sub(sold + given_back + cancelled)
     }
 }
 
@@ -44,7 +46,7 @@ impl Engine {
         gifts: &mut Gifts,
         step: impl Fn(u32) -> LineStep,
     ) {
-        self.change_draws(draws, gifts, |rule, draw| step(draw.line).leaves_of(draw.drawn, rule.counts));
+        self.change_draws(draws, gifts, |rule, draw| step(draw.line).leaves_of(draw, rule.counts));
     }
 
     /// Changes the draws to what `left` says stays of each, and adds to `gifts` what that gives

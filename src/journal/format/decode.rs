@@ -1,6 +1,7 @@
 //! The decoder of records. Whatever the bytes are, it returns a record or an error; it never
 //! panics.
 
+use crate::audit::draw::read_draws;
 use crate::audit::entry::{AdjustmentType, EntryType, EventType};
 use crate::audit::pairs::Pairs;
 use crate::audit::record::{
@@ -8,7 +9,7 @@ use crate::audit::record::{
 };
 use crate::base::bytes::Cursor;
 use crate::base::clock::Timestamp;
-use crate::journal::format::encode::{EXPIRED, KEEP, LONG, SHORT_ANSWER, USUAL, about, has};
+use crate::journal::format::encode::{DRAWS, EXPIRED, KEEP, LONG, SHORT_ANSWER, USUAL, about, has};
 use crate::journal::format::notes::{BLOCK_HEAD, ERASED, PRESENT, read_pairs, salted_hash};
 use crate::journal::format::usual::{usual_fingerprint, whole_answer};
 use crate::reservation::id::{Owner, ReservationId};
@@ -61,6 +62,7 @@ impl Decoded<'_> {
             Self::Record(DecodedRecord { steps, .. }) => Record::Buffered(Box::new(RecordBuf {
                 header: steps.header,
                 lines: steps.lines.clone(),
+                draws: steps.draws.clone(),
                 metadata: steps.metadata.clone(),
                 key: steps.key,
                 expired: steps.expired,
@@ -137,7 +139,7 @@ impl<'a> Decoder<'a> {
             };
         };
         if first & LONG != 0 {
-            if first & !(LONG | EXPIRED | KEEP | SHORT_ANSWER | USUAL) != 0 {
+            if first & !(LONG | EXPIRED | KEEP | SHORT_ANSWER | USUAL | DRAWS) != 0 {
                 return Err(NoRecord { what: "a record of an unknown kind" });
             }
             self.buffered(first)?;
@@ -223,6 +225,9 @@ impl<'a> Decoder<'a> {
                 buffered.place = Some((warehouse, ProductIndex(records.varint32().or_no(SHORT)?)));
             }
             buffered.steps.lines.push(line);
+        }
+        if first & DRAWS != 0 {
+            read_draws(records, &mut buffered.steps.draws).or_no("draws that can't be")?;
         }
         if first & USUAL != 0 {
             let usual = usual_fingerprint(&buffered.steps).or_no("a usual call that is none")?;

@@ -3,6 +3,7 @@
 use rand::Rng;
 use rand::rngs::StdRng;
 
+use crate::audit::draw::put_draws;
 use crate::audit::entry::EventType;
 use crate::audit::pairs::put_pairs;
 use crate::audit::record::{EntryLine, KeyMark, PlainEntry, Record, RecordBuf, Subject, is_fact};
@@ -25,6 +26,8 @@ pub(crate) const KEEP: u8 = 1;
 pub(crate) const SHORT_ANSWER: u8 = 1 << 1;
 /// Flag in a buffered record's first byte: the key's fingerprint is the usual one, and left out.
 pub(crate) const USUAL: u8 = 1 << 2;
+/// Flag in a buffered record's first byte: draws on allowances follow the lines.
+pub(crate) const DRAWS: u8 = 1 << 3;
 
 /// Flags in a record's second byte: which optional fields follow.
 pub(crate) mod has {
@@ -141,7 +144,8 @@ impl Encoder {
             LONG | flag(record.expired, EXPIRED)
                 | flag(record.keep, KEEP)
                 | flag(answer.is_some(), SHORT_ANSWER)
-                | flag(is_usual, USUAL),
+                | flag(is_usual, USUAL)
+                | flag(!record.draws.is_empty(), DRAWS),
         );
         self.records.push(
             flag(header.reservation.is_some(), has::RESERVATION)
@@ -183,6 +187,9 @@ impl Encoder {
         let out = &mut self.records;
         put_varint(out, record.lines.len() as u64);
         record.lines.iter().for_each(|line| put_line(out, line, others, names));
+        if !record.draws.is_empty() {
+            put_draws(out, &record.draws);
+        }
     }
 
     fn put_facts<'p>(&mut self, count: usize, pairs: impl Iterator<Item = (&'p str, &'p str)>) {

@@ -10,7 +10,7 @@ use crate::journal::format::batch::{Hash, NO_HASH, is_possible};
 const MAGIC: [u8; 8] = *b"STKJRNL\n";
 /// The format version that this library writes, and the newest that it reads. It reads all older
 /// ones, too: `docs/journal-format.md` lists what each added.
-pub(crate) const VERSION: u16 = 3;
+pub(crate) const VERSION: u16 = 4;
 /// Bytes of a segment header.
 pub(crate) const HEADER: usize = 136;
 

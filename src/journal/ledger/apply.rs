@@ -1,19 +1,20 @@
 //! Applies records to the ledger, one at a time, and checks each against the laws.
 
-use std::sync::Arc;
-
+use crate::audit::draw::of_line;
 use crate::audit::entry::{AdjustmentType as Move, EntryType, EventType};
 use crate::audit::record::{EntryLine, PlainEntry, Subject};
 use crate::base::clock::Timestamp;
 use crate::base::quantity::MAX_UNITS;
 use crate::journal::format::decode::{Decoded, DecodedRecord};
+use crate::journal::ledger::allowances::DrawStep;
 use crate::journal::ledger::clock::ClockStep;
+use crate::journal::ledger::definitions::{capacity, threshold};
 use crate::journal::ledger::holds::{Hold, HoldLine, Standing};
-use crate::journal::ledger::levels::{LevelState, WarehouseState};
+use crate::journal::ledger::limits::check_value;
 use crate::journal::ledger::transfers::{LawResult, TransferMoves, fact, is_about_a_transfer};
-use crate::journal::ledger::{Broken, Ledger};
+use crate::journal::ledger::{Broken, Ledger, Setting};
 use crate::reservation::id::{Owner, ReservationId};
-use crate::stock::handle::{LevelIndex, ProductIndex, WarehouseIndex};
+use crate::stock::handle::LevelIndex;
 
 /// What all lines of one record share.
 #[derive(Clone, Copy)]
@@ -107,6 +108,9 @@ impl Ledger {
             sold: false,
             transfer: is_about_a_transfer(record).then(TransferMoves::default),
         };
+        if !buffer.draws.is_empty() {
+            self.limits.check_marks(buffer)?;
+        }
         let mut moved = false;
         for (at, line) in buffer.lines.iter().enumerate() {
             let law = match (line.entry_type, line.subject) {
@@ -118,9 +122,17 @@ impl Ledger {
                 (EntryType::Event(event), _) => self.apply_event(event, line, record, &context),
             };
             law.map_err(|what| (at, what))?;
+            let marks = of_line(&buffer.draws, at);
+            if !marks.is_empty() {
+                self.take_draws(marks, line, header.reservation).map_err(|what| (at, what))?;
+            }
         }
         if moved {
             self.end_if_empty(&context, buffer.expired, record.given_back());
+        }
+        self.limits.check_drawn(&buffer.draws)?;
+        if let Some(EntryType::Event(event)) = buffer.lines.first().map(|line| line.entry_type) {
+            self.apply_limit_event(event, record).map_err(|what| (0, what))?;
         }
         if let Some(id) = header.reservation.filter(|_| buffer.keep) {
             self.keep(id).map_err(|what| (0, what))?;
@@ -191,7 +203,13 @@ impl Ledger {
             Move::SaleCancelled => {
                 level.take_sold(units)?;
                 level.give_back(units)?;
-                self.count_settled(handle, units, context.reservation)
+                self.count_settled(handle, units, context.reservation)?;
+                if let Some(hold) = context.reservation.and_then(|id| self.holds.get_mut(id))
+                    && hold.has_draws()
+                {
+                    self.limits.fall(hold, handle, units, DrawStep::SaleCancelled);
+                }
+                Ok(())
             }
             Move::Shipped => {
                 level.take_sold(units)?;
@@ -218,8 +236,14 @@ impl Ledger {
             if former.is_live() {
                 return Err("a slot is taken whose reservation has not ended");
             }
+            if former.counts_for_a_time() {
+                return Err("a slot is taken whose sale still counts under a limit");
+            }
             if former.occupies() {
                 return Err("a slot is taken whose reservation is kept until it is shipped");
+            }
+            if former.has_draws() {
+                self.limits.keep_for_good(former);
             }
         }
         let expires_at = context.expires_at.ok_or("a reserve that never ends")?;
@@ -250,30 +274,37 @@ impl Ledger {
         *line =
             HoldLine { sold: line.sold + sold, given_back: line.given_back + given_back, ..*line };
         if hold.keep
-            && let Some(level) = self.levels.get_mut(level.index())
+            && let Some(counts) = self.levels.get_mut(level.index())
         {
-            level.tracked = level.tracked.saturating_add(sold);
+            counts.tracked = counts.tracked.saturating_add(sold);
+        }
+        if hold.has_draws() {
+            let step = if sold > 0 { DrawStep::Sold } else { DrawStep::Returned };
+            self.limits.fall(hold, level, units, step);
         }
         Ok(())
     }
 
     #[inline]
-    /// Ends the hold if the record took its last units. `returned`: what the record gave back.
+    /// Ends the hold if the record took its last units, and drops its draws that are used up.
+    /// `returned`: what the record gave back.
     fn end_if_empty(
         &mut self,
         context: &RecordContext,
         expired: bool,
         returned: impl Iterator<Item = (LevelIndex, u32)>,
     ) {
-        if let Some(hold) = context.reservation.and_then(|id| self.holds.get_mut(id))
-            && hold.is_live()
-        {
+        let Some(hold) = context.reservation.and_then(|id| self.holds.get_mut(id)) else { return };
+        if hold.is_live() {
             let end = match () {
                 () if context.sold => Standing::Confirmed,
                 () if expired => Standing::Expired,
                 () => Standing::Released,
             };
             hold.end_if_empty(context.at, end, returned);
+        }
+        if hold.has_draws() {
+            self.limits.settle(hold);
         }
     }
 
@@ -302,11 +333,16 @@ impl Ledger {
             (EventType::Opened, _) => {
                 let built = fact("longest_ttl_ms").and_then(|value| value.parse().ok());
                 if built.is_some() && built != self.longest_ttl.built {
-                    self.longest_ttl = super::Setting { built, changed: None };
+                    self.longest_ttl = Setting { built, changed: None };
                 }
                 match fact("tracked") {
                     Some(_) => self.begin_tracking(),
                     None => self.end_tracking(),
+                }
+                if let Some(text) = fact("subjects") {
+                    let value =
+                        check_value(text).ok_or("a check value of subjects that is none")?;
+                    self.limits.subjects = Some(value);
                 }
                 // What was under way when the last engine ended will never be recorded.
                 self.warehouses.iter_mut().for_each(|warehouse| warehouse.under_way = 0);
@@ -366,119 +402,4 @@ impl Ledger {
         self.retakes.iter_mut().for_each(|(.., at)| *at = step.past(*at));
         self.transfers.shift(step);
     }
-
-    /// Defines a warehouse. Each opening may define it again, with a new capacity or threshold, but
-    /// never with another name. The capacity may be less than what lies inside.
-    fn define_warehouse(
-        &mut self,
-        id: WarehouseIndex,
-        name: &str,
-        capacity: u32,
-        threshold: Option<Option<u32>>,
-    ) -> LawResult {
-        let next = self.warehouses.len();
-        match self.warehouses.get_mut(id.index()) {
-            Some(known) if &*known.name != name => Err("a warehouse changes its name"),
-            Some(known) => {
-                if known.capacity.built != Some(capacity) {
-                    known.capacity = super::Setting { built: Some(capacity), changed: None };
-                }
-                if known.threshold.built != threshold {
-                    known.threshold = super::Setting { built: threshold, changed: None };
-                }
-                Ok(())
-            }
-            None if id.index() == next => {
-                self.warehouses.push(WarehouseState::new(name, capacity, threshold));
-                Ok(())
-            }
-            None => Err("a warehouse is defined out of turn"),
-        }
-    }
-
-    fn define_product(&mut self, id: ProductIndex, name: &str) -> LawResult {
-        if id.index() != self.products.len() {
-            return Err("a product is defined out of turn");
-        }
-        self.products.push(Arc::from(name));
-        Ok(())
-    }
-
-    fn open_level(
-        &mut self,
-        handle: LevelIndex,
-        warehouse: WarehouseIndex,
-        product: ProductIndex,
-    ) -> LawResult {
-        if handle.index() != self.levels.len() {
-            return Err("a level is opened out of turn");
-        }
-        if warehouse.index() >= self.warehouses.len() || product.index() >= self.products.len() {
-            return Err("a level is opened in a place that was never defined");
-        }
-        self.levels.push(LevelState::new(warehouse, product));
-        Ok(())
-    }
-
-    /// Changes a warehouse's capacity. Unlike the settings it decides what is legal, since room is
-    /// a count that can be spent (Law 2). So a value that can't be is refused, not passed over.
-    fn change_capacity(
-        &mut self,
-        subject: Subject,
-        value: &str,
-        inside: Option<&str>,
-    ) -> LawResult {
-        let Subject::Warehouse(id) = subject else { return Err("a capacity of no warehouse") };
-        let warehouse = self.warehouses.get_mut(id.index()).ok_or(UNKNOWN)?;
-        let units = capacity(value).ok_or("a capacity that can't be")?;
-        let inside = inside.map(|units| units.parse().ok().filter(|units| *units <= MAX_UNITS));
-        let inside =
-            inside.map(|units| units.ok_or("a count that leaves its bounds")).transpose()?;
-        warehouse.change_capacity(units, inside);
-        Ok(())
-    }
-
-    fn change_setting(&mut self, subject: Subject, setting: &str, value: &str) -> LawResult {
-        match (subject, setting) {
-            (Subject::None, "longest_ttl_ms") => {
-                self.longest_ttl.changed = value.parse().ok();
-            }
-            (Subject::None, "clock_step") => self.clock.acknowledge(),
-            (Subject::Warehouse(id), "suspended") => {
-                self.warehouses.get_mut(id.index()).ok_or(UNKNOWN)?.suspended = value == "true";
-            }
-            (Subject::Warehouse(id), "threshold") => {
-                let warehouse = self.warehouses.get_mut(id.index()).ok_or(UNKNOWN)?;
-                warehouse.threshold.changed = threshold(value);
-            }
-            (Subject::Level(handle), "threshold") => {
-                // "of the warehouse" parses to `None`: the level has no threshold of its own.
-                self.levels.get_mut(handle.index()).ok_or(UNKNOWN)?.threshold = threshold(value);
-            }
-            (Subject::Level(handle), "safety_stock") => {
-                let units = value.parse().ok().filter(|units| *units <= MAX_UNITS);
-                let units = units.ok_or("a safety stock that can't be")?;
-                self.levels.get_mut(handle.index()).ok_or(UNKNOWN)?.safety_stock = units;
-            }
-            // A setting that a later version wrote. No count of stock depends on settings.
-            _ => {}
-        }
-        Ok(())
-    }
-}
-
-const UNKNOWN: &str = "a setting of something that was never defined";
-
-/// Parses a threshold as the engine writes it: a number of units, or `none`. Any other text gives
-/// `None`.
-fn threshold(value: &str) -> Option<Option<u32>> {
-    match value {
-        "none" => Some(None),
-        number => number.parse().ok().map(Some),
-    }
-}
-
-/// Parses a capacity in units.
-fn capacity(value: &str) -> Option<u32> {
-    value.parse().ok().filter(|units| (1..=MAX_UNITS).contains(units))
 }

@@ -7,8 +7,10 @@
 use std::collections::{BTreeMap, HashMap};
 
 use crate::base::clock::Timestamp;
+use crate::base::quantity::MAX_UNITS;
 use crate::journal::ledger::clock::ClockStep;
 use crate::reservation::id::{Owner, ReservationId};
+use crate::stock::allowance::key::AllowanceKey;
 use crate::stock::handle::LevelIndex;
 
 /// The state of a reservation. Once it has ended, this says how its last units went. A reservation
@@ -45,6 +47,26 @@ impl HoldLine {
     }
 }
 
+/// What a line of a reservation has drawn on an allowance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct HoldDraw {
+    pub(crate) key: AllowanceKey,
+    pub(crate) level: LevelIndex,
+    /// In units, also under a rule that counts reservations.
+    pub(crate) drawn: u32,
+    /// It was taken at a sale of units that were held without it. So it counts sold units alone, and
+    /// what comes back of the hold later was never in it.
+    pub(crate) of_sale: bool,
+    /// Its rule counts what was sold for a time.
+    pub(crate) for_a_time: bool,
+}
+
+impl HoldDraw {
+    fn place(&self) -> (LevelIndex, AllowanceKey) {
+        (self.level, self.key)
+    }
+}
+
 /// The newest reservation of a slot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Hold {
@@ -57,7 +79,7 @@ pub(crate) struct Hold {
     /// When the hold ended; the default while it is live.
     pub(crate) ended_at: Timestamp,
     first: HoldLine,
-    /// The further lines, and the retaken reservation. Boxed, because most holds have neither.
+    /// The further lines, the retaken reservation, the draws. Boxed, because most holds have none.
     extras: Option<Box<HoldExtras>>,
 }
 
@@ -66,6 +88,8 @@ pub(crate) struct Hold {
 struct HoldExtras {
     lines: Vec<HoldLine>,
     retaken_from: Option<ReservationId>,
+    /// In the order of their levels and keys. Between two records, each has drawn something.
+    draws: Vec<HoldDraw>,
 }
 
 impl Hold {
@@ -114,9 +138,75 @@ impl Hold {
     }
 
     /// Whether the reservation still needs its slot: the hold is live, or its sold units have not
-    /// all left and its record is kept for them.
+    /// all left and its record is kept for them, or they count under a limit for a time.
     pub(crate) fn occupies(&self) -> bool {
-        self.is_live() || (self.keep && self.lines().any(|line| line.sold > line.settled))
+        self.is_live()
+            || (self.keep && self.lines().any(|line| line.sold > line.settled))
+            || self.counts_for_a_time()
+    }
+
+    /// Whether what was sold counts under a limit until some time after the end of the hold. Until
+    /// then its slot remembers what is to be given back.
+    pub(crate) fn counts_for_a_time(&self) -> bool {
+        self.standing == Standing::Confirmed && self.draws().iter().any(|draw| draw.for_a_time)
+    }
+
+    /// What the lines have drawn on allowances, in the order of levels and keys.
+    pub(crate) fn draws(&self) -> &[HoldDraw] {
+        self.extras.as_ref().map_or(&[], |extras| &extras.draws)
+    }
+
+    #[inline]
+    pub(super) fn has_draws(&self) -> bool {
+        !self.draws().is_empty()
+    }
+
+    /// Whether any line draws on this allowance.
+    pub(super) fn draws_on(&self, key: AllowanceKey) -> bool {
+        self.draws().iter().any(|draw| draw.key == key)
+    }
+
+    /// Adds a draw, to one of the same level and key if there is one. `None` if that has drawn more
+    /// than can be.
+    pub(super) fn add_draw(&mut self, draw: HoldDraw) -> Option<()> {
+        let draws = &mut self.extras.get_or_insert_default().draws;
+        match draws.binary_search_by_key(&draw.place(), HoldDraw::place) {
+            Ok(at) => {
+                let own = draws.get_mut(at)?;
+                let drawn = own.drawn.checked_add(draw.drawn);
+                own.drawn = drawn.filter(|units| *units <= MAX_UNITS)?;
+                own.of_sale &= draw.of_sale;
+            }
+            Err(at) => draws.insert(at, draw),
+        }
+        Some(())
+    }
+
+    pub(super) fn draws_mut(&mut self) -> &mut [HoldDraw] {
+        self.extras.as_mut().map_or(&mut [], |extras| &mut extras.draws)
+    }
+
+    /// The draws of this level.
+    pub(super) fn draws_of(&mut self, level: LevelIndex) -> &mut [HoldDraw] {
+        let draws = self.draws_mut();
+        let begin = draws.partition_point(|draw| draw.level < level);
+        let end = draws.partition_point(|draw| draw.level <= level);
+        &mut draws[begin..end]
+    }
+
+    /// Removes the draws that are used up, and returns the keys of those removed.
+    pub(super) fn remove_used_up(&mut self) -> Vec<AllowanceKey> {
+        let Some(extras) = &mut self.extras else { return Vec::new() };
+        let used_up = extras.draws.extract_if(.., |draw| draw.drawn == 0);
+        let keys = used_up.map(|draw| draw.key).collect();
+        if extras.draws.is_empty() {
+            // Equal holds are to be equal, whatever they once had.
+            extras.draws = Vec::new();
+            if **extras == HoldExtras::default() {
+                self.extras = None;
+            }
+        }
+        keys
     }
 
     pub(crate) fn lines(&self) -> impl Iterator<Item = &HoldLine> + Clone {

@@ -4,10 +4,13 @@
 //! The ledger knows nothing of the engine; it reads entries alone. Recovery builds an engine's
 //! state from it. Verification and the auditor only want it to find no broken law.
 
+pub(crate) mod allowances;
 mod apply;
 pub(crate) mod clock;
+mod definitions;
 pub(crate) mod holds;
 pub(crate) mod levels;
+pub(crate) mod limits;
 pub(crate) mod state;
 #[cfg(all(test, not(loom)))]
 mod tests;
@@ -26,6 +29,7 @@ use crate::stock::handle::{LevelIndex, ProductIndex, WarehouseIndex};
 use clock::JournalClock;
 use holds::Holds;
 use levels::{LevelState, WarehouseState};
+use limits::LimitsState;
 use transfers::Transfers;
 
 /// The state that all entries so far add up to.
@@ -45,6 +49,8 @@ pub(crate) struct Ledger {
     pub(crate) unsettled: UnsettledKeys,
     /// Transfer requests: all open ones, and the newest decided ones.
     pub(crate) transfers: Transfers,
+    /// Rules, groups, and what is drawn on allowances.
+    pub(crate) limits: LimitsState,
     /// The longest time to live, in milliseconds.
     pub(crate) longest_ttl: Setting<u64>,
     /// The next entry's sequence number.
@@ -140,6 +146,7 @@ impl Ledger {
             keys_kept,
             unsettled: UnsettledKeys::default(),
             transfers: Transfers::default(),
+            limits: LimitsState::default(),
             longest_ttl: Setting::default(),
             next_sequence: 1,
             newest_at: Timestamp::default(),
@@ -198,8 +205,8 @@ impl Ledger {
     }
 
     /// Checks that each level's reserved units equal its held plus its sold units, so no unit is
-    /// promised twice; that each warehouse has on hand what its levels have; then that nothing was
-    /// defined twice. All hold after every record. But the
+    /// promised twice; that each warehouse has on hand what its levels have; that of each allowance is
+    /// used what reservations have drawn on it; then that nothing was defined twice. All hold after every record. But the
     /// check scans all levels and holds, so callers run it only at the end.
     pub(crate) fn check_totals(&self) -> Result<(), Broken> {
         let mut held = vec![0_u64; self.levels.len()];
@@ -229,6 +236,7 @@ impl Ledger {
             }
         }
         self.check_units_on_hand()?;
+        self.check_allowances()?;
         self.check_definitions()
     }
 

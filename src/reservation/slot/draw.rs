@@ -4,7 +4,7 @@
 //!             +--------------------------------------------------------------+
 //!   name      | head slot | generation        | drawn (32) | allowance (32)  |
 //!   owner     | the subject                                                  |
-//!   line      | DRAW (32)                     | which line draws (32)        |
+//!   line      | DRAW (32)                     | of sale (1) | which line     |
 //!   settled   | rule (22)                     | until, ms (42)               |
 //!             +--------------------------------------------------------------+
 //! ```
@@ -24,6 +24,7 @@ const UNTIL_MASK: u64 = (1 << UNTIL_BITS) - 1;
 /// The most numbers of rules: as many as a slot can name.
 pub(crate) const MOST_RULES: u32 = 1 << (u64::BITS - UNTIL_BITS);
 const LOWER_HALF: u64 = u32::MAX as u64;
+const OF_SALE: u64 = 1 << 31;
 
 const _: () = assert!(UNTIL_MASK == Timestamp::MAX.as_millis(), "every moment fits");
 
@@ -37,6 +38,8 @@ pub(crate) struct SlotDraw {
     pub(crate) allowance: AllowanceIndex,
     /// Units of the line that count.
     pub(crate) drawn: u32,
+    /// It was taken when units were sold that were held without it. So it counts sold units alone.
+    pub(crate) of_sale: bool,
     /// When they count no more, if the hold is over and they count for a time. Else the default.
     pub(crate) until: Timestamp,
 }
@@ -55,7 +58,9 @@ impl Slot<'_> {
         debug_assert!(key.rule.0 < MOST_RULES, "who defines a rule has checked that");
         self.write_drawn(draw);
         self.write_owner(key.subject.to_halves());
-        self.0[LINE].store(u64::from(DRAW) << u32::BITS | u64::from(line), Ordering::Relaxed);
+        let of_sale = if draw.of_sale { OF_SALE } else { 0 };
+        let line = u64::from(DRAW) << u32::BITS | of_sale | u64::from(line);
+        self.0[LINE].store(line, Ordering::Relaxed);
     }
 
     /// Writes what of the draw changes. Only the thread that has the reservation to itself may.
@@ -77,10 +82,11 @@ impl Slot<'_> {
         let until = self.0[SETTLED].load(Ordering::Relaxed);
         let subject = SubjectHash::from_halves(self.read_owner());
         Some(SlotDraw {
-            line: (line & LOWER_HALF) as u32,
+            line: (line & (OF_SALE - 1)) as u32,
             key: AllowanceKey { rule: RuleNumber((until >> UNTIL_BITS) as u32), subject },
             allowance: AllowanceIndex((drawn & LOWER_HALF) as u32),
             drawn: (drawn >> u32::BITS) as u32,
+            of_sale: line & OF_SALE != 0,
             until: Timestamp::from_millis(until & UNTIL_MASK),
         })
     }
@@ -96,7 +102,8 @@ mod tests {
         #[test]
         fn a_draw_survives_packing(
             line in 0..=u32::from(u16::MAX), rule in 0..MOST_RULES, halves: [u64; 2],
-            allowance: u32, drawn: u32, until in 0..=Timestamp::MAX.as_millis(),
+            allowance: u32, drawn: u32, of_sale: bool,
+            until in 0..=Timestamp::MAX.as_millis(),
         ) {
             let words = std::array::from_fn(|_| AtomicU64::new(0));
             let slot = Slot::new(&words);
@@ -107,6 +114,7 @@ mod tests {
                 key: AllowanceKey { rule: RuleNumber(rule), subject },
                 allowance: AllowanceIndex(allowance),
                 drawn,
+                of_sale,
                 until: Timestamp::from_millis(until),
             };
             slot.write_draw(&draw);
