@@ -11,6 +11,10 @@ const WAREHOUSES: u64 = u16::MAX as u64;
 /// The most products, and the most levels: what their tables have places for.
 const PRODUCTS: u64 = if MODELLED { 64 } else { 1 << 24 };
 const LEVELS: u64 = if MODELLED { 256 } else { 1 << 26 };
+/// The most allowances, unless a setting says otherwise, and the highest value of that setting. Of
+/// the 2^30 numbers that a cell's id has for them, some stay unused.
+const ALLOWANCES: u64 = if MODELLED { 64 } else { 1 << 20 };
+pub(crate) const MOST_ALLOWANCES: u64 = if MODELLED { 64 } else { 1 << 28 };
 /// The most slots that [`Limits::max_reservations`](crate::Limits::max_reservations) can set.
 pub(crate) const MOST_SLOTS: u64 = 1 << 31;
 /// Every engine takes over up to this many slots of an earlier run, even if its own maximum is
@@ -66,6 +70,7 @@ pub(crate) struct Ceilings {
     pub(crate) warehouses: Ceiling,
     pub(crate) products: Ceiling,
     pub(crate) levels: Ceiling,
+    pub(crate) allowances: Ceiling,
     slots_taken_over: u64,
     /// How many slots are taken over for each line of a reservation that the journal tells of.
     slots_a_line: u64,
@@ -77,6 +82,11 @@ impl Default for Ceilings {
             warehouses: Ceiling::fixed("warehouses", WAREHOUSES),
             products: Ceiling::fixed("products", PRODUCTS),
             levels: Ceiling::fixed("stock levels", LEVELS),
+            allowances: Ceiling {
+                what: "allowances",
+                most: ALLOWANCES,
+                setting: Some(("max_allowances", MOST_ALLOWANCES)),
+            },
             slots_taken_over: SLOTS_TAKEN_OVER,
             slots_a_line: 4,
         }
@@ -91,6 +101,13 @@ impl Ceilings {
         self.products.most = products.min(PRODUCTS);
         self.levels.most = levels.min(LEVELS);
         (self.slots_taken_over, self.slots_a_line) = (slots.min(SLOTS_TAKEN_OVER), 0);
+    }
+
+    /// Sets how many allowances there may be: at most [`MOST_ALLOWANCES`], which the caller has
+    /// checked.
+    #[allow(dead_code, reason = "the limits of a builder call it")]
+    pub(crate) fn set_allowances(&mut self, most: u32) {
+        self.allowances.most = u64::from(most).min(MOST_ALLOWANCES);
     }
 
     /// The slots of an earlier run that an engine of `max_slots` slots takes over; `known`: how
@@ -127,6 +144,17 @@ mod tests {
         let remedy = |needed| slots.admits(needed).expect_err("too many").remedy();
         assert_eq!(remedy(1 << 31), Some("max_reservations"));
         assert_eq!(remedy((1 << 31) + 1), None);
+    }
+
+    #[test]
+    fn allowances_are_as_many_as_a_setting_says_up_to_its_bound() {
+        let mut ceilings = Ceilings::default();
+        let above = ceilings.allowances.admits((1 << 20) + 1).expect_err("one too many");
+        assert_eq!(above.remedy(), Some("max_allowances"));
+        ceilings.set_allowances(7);
+        assert_eq!(ceilings.allowances.places(), 7);
+        ceilings.set_allowances(u32::MAX);
+        assert_eq!(ceilings.allowances.most, MOST_ALLOWANCES);
     }
 
     #[test]

@@ -47,6 +47,13 @@ impl<T> Table<T> {
         Some(&segment[index % SEGMENT])
     }
 
+    /// How many bytes its segments take.
+    #[cfg(test)]
+    pub(crate) fn bytes(&self) -> usize {
+        let filled = self.segments.iter().filter(|segment| segment.get().is_some()).count();
+        size_of_val(&*self.segments) + filled * size_of::<[T; SEGMENT]>()
+    }
+
     #[cold]
     #[inline(never)]
     fn fill<'t>(&self, segment: &'t OnceLock<Box<[T; SEGMENT]>>) -> &'t [T; SEGMENT] {

@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use crate::base::ceilings::{AboveCeiling, Ceilings};
 use crate::base::sync::{AtomicBool, AtomicUsize, DashMap, Mutex, Ordering, lock};
 use crate::base::table::Table;
+use crate::stock::allowance::table::Allowances;
 use crate::stock::cell::{Cell, CellId, CellKind};
 use crate::stock::handle::{LevelIndex, ProductIndex, WarehouseIndex};
 use crate::stock::level::StockLevel;
@@ -14,7 +15,7 @@ use crate::stock::places::LevelPlaces;
 use crate::stock::tag::{EngineTag, TagLease};
 use crate::stock::warehouse::Warehouse;
 
-/// All warehouses, products and levels of an engine.
+/// All warehouses, products, levels and allowances of an engine.
 #[derive(Debug)]
 pub(crate) struct Catalog {
     /// What the handles of this engine bear.
@@ -26,6 +27,7 @@ pub(crate) struct Catalog {
     products: Table<OnceLock<Product>>,
     product_ids: DashMap<Arc<str>, ProductIndex, foldhash::quality::RandomState>,
     levels: Table<StockLevel>,
+    allowances: Allowances,
     ceilings: Ceilings,
     /// The descriptors of commits over several levels and rooms.
     commits: Arc<DescriptorPool>,
@@ -79,6 +81,8 @@ impl Catalog {
             products: Table::new(ceilings.products.places(), OnceLock::new),
             product_ids: DashMap::with_hasher(foldhash::quality::RandomState::default()),
             levels: Table::new(ceilings.levels.places(), StockLevel::closed),
+            // No ceiling of allowances is above 2^28.
+            allowances: Allowances::new(ceilings.allowances.places() as u32, &commits),
             ceilings,
             commits,
             defining: Mutex::new(()),
@@ -98,9 +102,16 @@ impl Catalog {
         &self.commits
     }
 
+    /// What each subject has drawn under each rule.
+    #[allow(dead_code, reason = "the engine calls it")]
+    pub(crate) fn allowances(&self) -> &Allowances {
+        &self.allowances
+    }
+
     /// The word of a cell. Commits name only cells that exist.
     pub(crate) fn cell(&self, id: CellId) -> Option<&Cell> {
         match id.kind() {
+            CellKind::Allowance(allowance) => self.allowances.cell(allowance),
             CellKind::Level(level) => self.level(level).map(StockLevel::cell),
             CellKind::Room(warehouse) => self.warehouse(warehouse).map(Warehouse::room),
         }

@@ -10,10 +10,11 @@
 
 use crate::base::quantity::Quantity;
 use crate::base::sync::{AtomicU64, Ordering};
-use crate::stock::handle::{LevelIndex, WarehouseIndex};
+use crate::stock::handle::{AllowanceIndex, LevelIndex, WarehouseIndex};
 use crate::stock::word::{Delta, Word};
 
-/// A stock word that many threads read and change: a level's counts, or a warehouse's room.
+/// A stock word that many threads read and change: a level's counts, a warehouse's room, or what is
+/// used of an allowance.
 #[derive(Debug)]
 pub(crate) struct Cell {
     word: AtomicU64,
@@ -28,8 +29,9 @@ pub(crate) struct Change {
 
 /// The small stable number of a cell. An unfinished commit finds the cell again by it.
 ///
-/// The top bit tells the rooms of warehouses from stock levels. A commit marks its cells in
-/// ascending order. So it marks rooms last, and for the shortest time, because every movement in a
+/// The two top bits tell allowances, levels and rooms apart. A commit marks its cells in ascending
+/// order: first allowances, which are one subject's each, then levels, which all buyers of a
+/// product share. It marks rooms last, and for the shortest time, because every movement in a
 /// warehouse needs its room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct CellId(u32);
@@ -37,6 +39,8 @@ pub(crate) struct CellId(u32);
 /// What a cell counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum CellKind {
+    /// What is used of an allowance.
+    Allowance(AllowanceIndex),
     /// The available and reserved units of a level.
     Level(LevelIndex),
     /// The room left in a warehouse, or the units in it beyond its capacity.
@@ -44,12 +48,19 @@ pub(crate) enum CellKind {
 }
 
 const ROOM_BIT: u32 = 1 << 31;
+const LEVEL_BIT: u32 = 1 << 30;
 
 impl CellId {
+    /// What is used of an allowance.
+    pub(crate) fn allowance(allowance: AllowanceIndex) -> Self {
+        debug_assert!(allowance.0 < LEVEL_BIT, "no engine has 2^30 allowances");
+        Self(allowance.0)
+    }
+
     /// The counts of a level.
     pub(crate) fn level(level: LevelIndex) -> Self {
-        debug_assert!(level.0 & ROOM_BIT == 0, "no engine has 2^31 levels");
-        Self(level.0)
+        debug_assert!(level.0 < LEVEL_BIT, "no engine has 2^30 levels");
+        Self(LEVEL_BIT | level.0)
     }
 
     /// The room left in a warehouse.
@@ -59,11 +70,13 @@ impl CellId {
 
     /// What the cell counts.
     pub(crate) fn kind(self) -> CellKind {
-        if self.0 & ROOM_BIT == 0 {
-            CellKind::Level(LevelIndex(self.0))
-        } else {
+        if self.0 & ROOM_BIT != 0 {
             // A room's number fits: `room` made it from 16 bits.
             CellKind::Room(WarehouseIndex((self.0 & !ROOM_BIT) as u16))
+        } else if self.0 & LEVEL_BIT != 0 {
+            CellKind::Level(LevelIndex(self.0 & !LEVEL_BIT))
+        } else {
+            CellKind::Allowance(AllowanceIndex(self.0))
         }
     }
 
@@ -230,5 +243,30 @@ impl Cell {
         // back, and must pass on that the mark is gone to whoever sees that (`ControlWord::load`).
         // If this were Relaxed, a model ends with a reader that finds the stale mark for ever.
         let _ = self.word.compare_exchange(mark, word.bits(), Ordering::AcqRel, Ordering::Acquire);
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn allowances_come_before_levels_and_rooms_come_last() {
+        let allowance = |number| CellId::allowance(AllowanceIndex(number));
+        let level = |number| CellId::level(LevelIndex(number));
+        let room = |number| CellId::room(WarehouseIndex(number));
+        let last = (1 << 30) - 1;
+        let all = [allowance(0), allowance(last), level(0), level(last), room(0), room(u16::MAX)];
+        assert!(all.is_sorted_by(|one, next| one < next));
+        let kinds = [
+            CellKind::Allowance(AllowanceIndex(0)),
+            CellKind::Allowance(AllowanceIndex(last)),
+            CellKind::Level(LevelIndex(0)),
+            CellKind::Level(LevelIndex(last)),
+            CellKind::Room(WarehouseIndex(0)),
+            CellKind::Room(WarehouseIndex(u16::MAX)),
+        ];
+        assert_eq!(all.map(CellId::kind), kinds);
+        assert_eq!(all.map(|id| CellId::from_bits(id.bits())), all);
     }
 }

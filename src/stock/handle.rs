@@ -20,6 +20,11 @@ pub(crate) struct ProductIndex(pub(crate) u32);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct LevelIndex(pub(crate) u32);
 
+/// An allowance, by its place in the table of allowances. Once it is retired, the place is another
+/// allowance's; `allowance/table.rs` says who may rely on it, and for how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct AllowanceIndex(pub(crate) u32);
+
 impl WarehouseIndex {
     /// For a look-up in a table.
     pub(crate) fn index(self) -> usize {
@@ -35,6 +40,13 @@ impl ProductIndex {
 }
 
 impl LevelIndex {
+    /// For a look-up in a table.
+    pub(crate) fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+impl AllowanceIndex {
     /// For a look-up in a table.
     pub(crate) fn index(self) -> usize {
         self.0 as usize

@@ -2,6 +2,7 @@
 
 use crate::base::quantity::{MAX_UNITS, Quantity};
 use crate::base::sync::{AtomicU16, AtomicU32, MODELLED, Ordering};
+use crate::stock::bounds::{BoundsWord, LevelBounds};
 use crate::stock::cell::{Cell, CellId, Change, ResolveMark};
 use crate::stock::handle::{
     LevelHandle, LevelIndex, ProductId, ProductIndex, WarehouseId, WarehouseIndex,
@@ -36,7 +37,7 @@ pub struct StockLevel {
     /// Sold units of reservations that are kept until they are shipped.
     tracked: Sold,
     threshold: AtomicU32,
-    safety_stock: AtomicU32,
+    bounds: BoundsWord,
     product: AtomicU32,
     warehouse: AtomicU16,
     /// Crossings of the threshold since the last alert was taken for delivery.
@@ -86,7 +87,7 @@ impl StockLevel {
             untracked: Sold::new(0),
             tracked: Sold::new(0),
             threshold: AtomicU32::new(NO_THRESHOLD),
-            safety_stock: AtomicU32::new(0),
+            bounds: BoundsWord::none(),
             product: AtomicU32::new(NO_PRODUCT),
             warehouse: AtomicU16::new(0),
             crossings: AtomicU16::new(0),
@@ -189,8 +190,13 @@ impl StockLevel {
     /// [set](crate::InventoryManager::set_safety_stock). One load.
     #[inline]
     pub fn safety_stock(&self) -> u32 {
-        // Relaxed: a setting. A call reads it once, and decides by what it read.
-        self.safety_stock.load(Ordering::Relaxed)
+        self.bounds().safety_stock
+    }
+
+    /// The safety stock, and whether the product is under a limit. One load for both.
+    #[inline]
+    pub(crate) fn bounds(&self) -> LevelBounds {
+        self.bounds.get()
     }
 
     /// Units that anyone may reserve above the safety stock. Two loads.
@@ -333,8 +339,13 @@ impl StockLevel {
 
     /// Sets the safety stock. At most [`MAX_UNITS`].
     pub(crate) fn set_safety_stock(&self, units: u32) {
-        debug_assert!(units <= MAX_UNITS, "a count that can be");
-        self.safety_stock.store(units, Ordering::Relaxed);
+        self.bounds.set_safety_stock(units);
+    }
+
+    /// Says whether a rule covers the level's product.
+    #[allow(dead_code, reason = "the engine calls it")]
+    pub(crate) fn set_limited(&self, limited: bool) {
+        self.bounds.set_limited(limited);
     }
 
     /// Sets the warehouse's threshold, unless the level has its own.

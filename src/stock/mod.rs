@@ -1,6 +1,7 @@
 //! Floor 1, stock: the lock-free counts. Only this floor changes them.
 
 pub(crate) mod allowance;
+pub(crate) mod bounds;
 pub(crate) mod cell;
 pub(crate) mod handle;
 pub(crate) mod level;

@@ -351,7 +351,7 @@ impl Engine {
                     let units = change.before.available() - change.after.available();
                     match done.cell(line).kind() {
                         CellKind::Level(level) => Some((level, Quantity::new(units).ok()?)),
-                        CellKind::Room(_) => None,
+                        CellKind::Room(_) | CellKind::Allowance(_) => None,
                     }
                 };
                 Ok((0..done.lines()).filter_map(part).collect())

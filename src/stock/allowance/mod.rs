@@ -5,4 +5,12 @@
 //! as a level is. So a commit takes stock and allowance at one instant (Law 4).
 
 pub(crate) mod key;
+mod place;
 pub(crate) mod rule;
+mod shard;
+#[cfg_attr(not(test), allow(dead_code, reason = "the engine calls it"))]
+pub(crate) mod table;
+#[cfg(all(test, not(loom)))]
+mod tests;
+#[cfg_attr(not(test), allow(dead_code, reason = "the engine calls it"))]
+pub(crate) mod word;

@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use super::control::{Control, Status};
 use super::mark::Mark;
 use super::pool::DescriptorPool;
-use crate::stock::cell::{CellId, Marks};
+use crate::stock::cell::{Cell, CellId, Marks};
 use crate::stock::word::Word;
 
 /// What a mark in a cell means.
@@ -61,6 +61,20 @@ pub(super) fn meaning(pool: &DescriptorPool, id: CellId, mark: Mark) -> Option<M
 impl Marks for DescriptorPool {
     fn value(&self, id: CellId, bits: u64) -> Option<Word> {
         Mark::from_bits(bits).and_then(|mark| meaning(self, id, mark)).map(Meaning::word)
+    }
+}
+
+impl DescriptorPool {
+    /// Takes the mark `bits` off the cell, if its operation is final or the mark is gone by now.
+    /// False if the operation is under way: it is not helped.
+    pub(crate) fn clear_final(&self, id: CellId, cell: &Cell, bits: u64) -> bool {
+        match Mark::from_bits(bits).and_then(|mark| meaning(self, id, mark)) {
+            // A mark never recurs. If it is still there, it still means this.
+            Some(Meaning::Final(word)) => cell.unmark(bits, word),
+            Some(Meaning::Open { .. }) => return false,
+            None => {}
+        }
+        true
     }
 }
 

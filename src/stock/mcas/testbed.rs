@@ -10,7 +10,7 @@ use super::{
 };
 use crate::base::quantity::Quantity;
 use crate::base::sync::ArrayQueue;
-use crate::stock::cell::{Cell, CellId};
+use crate::stock::cell::{Cell, CellId, CellKind};
 use crate::stock::handle::LevelIndex;
 use crate::stock::mcas::recorder::{CommitName, CommitRecorder, CommitView, LogOrder};
 use crate::stock::word::{self, Delta, Word};
@@ -150,7 +150,7 @@ impl Testbed {
             let taken = (0..done.lines()).map(|at| {
                 let change = done.change(at);
                 let units = (change.before.available() - change.after.available()).cast_signed();
-                (done.cell(at).bits() as usize, (-units, units))
+                (number(done.cell(at)), (-units, units))
             });
             self.log(None, taken.collect());
         }
@@ -236,7 +236,7 @@ impl Testbed {
         match result {
             Ok(done) => Ok((0..done.lines()).map(|at| counts(done.change(at).before)).collect()),
             Err(Refused::Line { cell, available, .. }) => {
-                let cell = Some(cell.bits() as usize);
+                let cell = Some(number(cell));
                 Err(ShortCell { cell, available: u64::from(available) })
             }
             Err(Refused::Sum { available }) => Err(ShortCell { cell: None, available }),
@@ -284,7 +284,7 @@ impl<'t> Half<'t> {
 
 impl Cells for Testbed {
     fn cell(&self, id: CellId) -> &Cell {
-        &self.cells[id.bits() as usize]
+        &self.cells[number(id)]
     }
 }
 
@@ -292,7 +292,7 @@ impl CommitRecorder for Testbed {
     fn record(&self, moved: &dyn CommitView) {
         let moves = (0..moved.lines()).map(|at| {
             let (cell, delta) = moved.line(at);
-            (cell.bits() as usize, (delta.available(), delta.reserved()))
+            (number(cell), (delta.available(), delta.reserved()))
         });
         self.log(Some(moved.name()), moves.collect());
     }
@@ -311,6 +311,14 @@ impl Site for Testbed {
 /// The id of the testbed's cell of this number.
 pub(super) fn id(cell: usize) -> CellId {
     CellId::level(LevelIndex(cell as u32))
+}
+
+/// The number of the testbed's cell of this id.
+fn number(id: CellId) -> usize {
+    match id.kind() {
+        CellKind::Level(level) => level.index(),
+        other => panic!("the testbed has levels alone, and no {other:?}"),
+    }
 }
 
 /// Any delta, legal for some word or not.
