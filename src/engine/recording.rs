@@ -14,6 +14,7 @@ use crate::audit::writer_seat::WriterSeat;
 use crate::base::clock::Timestamp;
 use crate::base::error::{FlushError, NotStarted, Reason, Uncertain};
 use crate::engine::Engine;
+use crate::engine::allowances::plan::DrawPlan;
 use crate::engine::answer::Answer;
 use crate::engine::call::{Call, KeyedCall};
 use crate::reservation::id::ReservationId;
@@ -135,6 +136,33 @@ impl LongerRecord for Beyond<'_> {
     }
 }
 
+/// The one record of an operation, ready to be queued.
+pub(super) trait QueuedRecord {
+    /// Queues it. An error means that the writer has ended.
+    fn queue_while_written(self) -> Result<(), WriterGone>;
+}
+
+impl QueuedRecord for RecordBuilder<'_> {
+    #[inline(always)]
+    fn queue_while_written(self) -> Result<(), WriterGone> {
+        RecordBuilder::queue_while_written(self)
+    }
+}
+
+/// One plain entry, and what its record has beyond it.
+pub(super) struct EntryRecord<'a, R> {
+    pub(super) entry: PlainEntry,
+    pub(super) beyond: R,
+    pub(super) recorder: &'a Recorder,
+}
+
+impl<R: LongerRecord> QueuedRecord for EntryRecord<'_, R> {
+    #[inline(always)]
+    fn queue_while_written(self) -> Result<(), WriterGone> {
+        self.beyond.queue_or(self.entry, self.recorder)
+    }
+}
+
 /// Of a call that never makes one.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct PlainOnly;
@@ -186,6 +214,11 @@ impl RecordBuilder<'_> {
         let record = self.notes(call);
         let record = if call.keeps_until_shipped() { record.kept_until_shipped() } else { record };
         record.keyed(call, answer)
+    }
+
+    /// Notes what the draws of a commit left used.
+    pub(super) fn note_used_after(&mut self, plan: &DrawPlan<'_>) {
+        plan.used_after().enumerate().for_each(|(at, used)| self.set_used_after(at, used));
     }
 
     /// Adds a new hold, made when the call takes effect: its id, its expiry and its owner.

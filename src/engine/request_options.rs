@@ -10,6 +10,7 @@ use crate::idempotency::IdempotencyKey;
 use crate::policy::subject::{KindTag, NamedSubject};
 use crate::reservation::id::Owner;
 use crate::stock::allowance::key::SubjectHash;
+use crate::stock::bounds::LevelBounds;
 use crate::stock::level::StockLevel;
 
 /// Request options: what a caller adds to an operation.
@@ -50,11 +51,13 @@ impl Subjects {
     /// Adds a subject. The last of its kind counts.
     #[inline]
     pub(crate) fn name(&mut self, subject: NamedSubject) {
-        let same = |known: &&mut NamedSubject| known.kind == subject.kind;
-        match self.first.iter_mut().chain(&mut self.more).find(same) {
-            Some(known) => *known = subject,
-            None if self.first.is_none() => self.first = Some(subject),
-            None => self.more.push(subject),
+        match &mut self.first {
+            None => self.first = Some(subject),
+            Some(first) if first.kind == subject.kind => *first = subject,
+            Some(_) => match self.more.iter_mut().find(|known| known.kind == subject.kind) {
+                Some(known) => *known = subject,
+                None => self.more.push(subject),
+            },
         }
     }
 
@@ -86,13 +89,19 @@ pub(crate) enum SafetyStock {
 }
 
 impl SafetyStock {
-    /// How many units such a call has to leave available in the level.
+    /// How many units such a call has to leave available in a level with these bounds.
     #[inline(always)]
-    pub(super) fn floor_of(self, level: &StockLevel) -> u32 {
+    pub(super) fn floor_in(self, bounds: LevelBounds) -> u32 {
         match self {
-            Self::Keep => level.safety_stock(),
+            Self::Keep => bounds.safety_stock,
             Self::Pass => 0,
         }
+    }
+
+    /// The same for a level as it is now.
+    #[inline(always)]
+    pub(super) fn floor_of(self, level: &StockLevel) -> u32 {
+        self.floor_in(level.bounds())
     }
 }
 

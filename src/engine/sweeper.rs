@@ -126,7 +126,7 @@ impl Engine {
             // Law 5: each expiry queues a record of its own, so each one is admitted.
             refused = self.admit().is_err();
             if !refused {
-                ended += usize::from(self.expire(hold, now));
+                ended += usize::from(self.take_back(hold, now));
             }
             refused || ended >= self.sweeping.limit || enough()
         });
@@ -162,7 +162,7 @@ impl Engine {
             }
             let mut ended = 0;
             let scan = self.slots.scan_due(now, |hold| {
-                ended += usize::from(self.expire(hold, now));
+                ended += usize::from(self.take_back(hold, now));
                 ended >= self.sweeping.chunk
             });
             total += ended;

@@ -21,6 +21,7 @@ use crate::reservation::slot::draw::SlotDraw;
 use crate::reservation::slot::{ChainName, LinkContent, Read, ReadLink, ReservationRecord, Slot};
 use crate::reservation::slots::quarantine::Quarantine;
 use crate::reservation::state::{Phase, SlotState};
+use crate::stock::allowance::key::AllowanceKey;
 
 /// All reservations of an engine: live holds, and finished records that are still readable.
 #[derive(Debug)]
@@ -314,6 +315,17 @@ impl Slots {
         }
     }
 
+    /// The allowances on which a reservation has drawn, which was found in `state`: also of one that
+    /// is over. `None` if its record has changed since.
+    pub(crate) fn allowances_of(&self, head: HeldSlot<'_>, chain: Chain) -> Option<Vec<AllowanceKey>> {
+        let mut keys = Vec::new();
+        let walked = self.walk_links(head.number, head.state, chain, |content| {
+            keys.extend(content.draw().map(|draw| draw.key));
+        });
+        let whole = matches!(walked, ChainWalk::Whole { .. }) && head.slot.state() == head.state;
+        whole.then_some(keys)
+    }
+
     /// Writes what each draw of such a reservation comes to, in the order of
     /// [`draws_of`](Self::draws_of).
     pub(crate) fn write_draws(&self, chain: Chain, draws: &[SlotDraw]) {
@@ -420,9 +432,11 @@ impl Slots {
     /// When the next of the draws of a sale, which was found in `state`, counts no more. `None` if
     /// none counts for a time. If that changes at this moment, the earliest time that there is.
     fn counted_until(&self, number: SlotNumber, slot: Slot<'_>, state: SlotState) -> Option<Timestamp> {
-        let is_sale = matches!(state.phase(), Phase::Confirmed | Phase::Shipping);
+        if !matches!(state.phase(), Phase::Confirmed | Phase::Shipping) {
+            return None;
+        }
         let chain = slot.chain();
-        if !is_sale || !chain.counts() {
+        if !chain.counts() {
             return None;
         }
         let mut earliest: Option<Timestamp> = None;

@@ -105,8 +105,22 @@ pub(crate) struct ShippingClaim<'a> {
 
 impl ShippingClaim<'_> {
     /// Writes how many units of each line are settled by now, and lets go of the reservation. If
-    /// the slots were kept until `all` was settled, and it is, they retire.
-    pub(crate) fn finish(self, settled: impl IntoIterator<Item = u32>, all: bool, now: Timestamp) {
+    /// the slots were kept until `all` was settled, or for draws that counted, and nothing keeps
+    /// them any more, they retire.
+    pub(crate) fn finish(
+        mut self,
+        settled: impl IntoIterator<Item = u32>,
+        all: bool,
+        now: Timestamp,
+    ) {
+        let before = self.chain;
+        let is_sale = self.head.state.phase() == Phase::Confirmed;
+        if before.counts() {
+            let mut counts = false;
+            self.draws(|draw| counts |= draw.ends().is_some());
+            self.chain = before.counting(counts);
+            self.head.slot.switch_chain(self.chain);
+        }
         let after = self.head.state.next_generation();
         let mut settled = settled.into_iter();
         let generation = after.generation();
@@ -125,8 +139,8 @@ impl ShippingClaim<'_> {
         // The head first: whoever finds the record whole then finds it with the new numbers.
         self.head.slot.finish(after);
         self.release_links(usize::MAX);
-        let is_kept = self.chain.keeps() && self.head.state.phase() == Phase::Confirmed;
-        if is_kept && !self.chain.stays(!all) {
+        let was_kept = before.keeps() || before.counts();
+        if is_sale && was_kept && !self.chain.stays(!all) {
             self.slots.retire_all(self.head.number, self.chain, now);
         }
     }

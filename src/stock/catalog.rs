@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
 use crate::base::ceilings::{AboveCeiling, Ceilings};
-use crate::base::sync::{AtomicBool, AtomicUsize, DashMap, Mutex, Ordering, lock};
+use crate::base::sync::{AtomicBool, AtomicU32, AtomicUsize, DashMap, Mutex, Ordering, lock};
 use crate::base::table::Table;
 use crate::stock::allowance::table::Allowances;
 use crate::stock::cell::{Cell, CellId, CellKind};
@@ -44,6 +44,8 @@ pub(crate) struct Catalog {
 struct Product {
     name: Arc<str>,
     levels: LevelPlaces,
+    /// The number of the list of limits that cover it; 0 for none. The engine's book has the lists.
+    coverage: AtomicU32,
 }
 
 /// A name that is being defined.
@@ -176,6 +178,23 @@ impl Catalog {
         self.level_of(warehouse, self.product_index(product)?)
     }
 
+    /// The number of the list of limits that cover a product; 0 for none.
+    #[inline]
+    pub(crate) fn coverage(&self, product: ProductIndex) -> u32 {
+        // Acquire pairs with the Release in `set_coverage`: whoever finds the number finds the list.
+        self.product(product).map_or(0, |product| product.coverage.load(Ordering::Acquire))
+    }
+
+    /// Says which limits cover a product from now on, and tells its levels whether any does. Waits
+    /// while another thread defines a name: so a level that opens now is told, too.
+    pub(crate) fn set_coverage(&self, product: ProductIndex, coverage: u32) {
+        let _one_at_a_time = lock(&self.defining);
+        let Some(found) = self.product(product) else { return };
+        found.coverage.store(coverage, Ordering::Release);
+        let levels = self.levels_of(product).filter_map(|level| self.level(level));
+        levels.for_each(|level| level.set_limited(coverage != 0));
+    }
+
     /// The open levels of a product, in the order of the warehouses.
     pub(crate) fn levels_of(&self, product: ProductIndex) -> impl Iterator<Item = LevelIndex> + '_ {
         self.warehouses
@@ -220,6 +239,7 @@ impl Catalog {
         level.marks().open(&self.commits);
         level.belong_to(self.tag());
         level.open(handle, warehouse, product, location.threshold());
+        level.set_limited(self.coverage(product) != 0);
         announce(Definition::Level(handle));
         location.note_level(handle);
         if let Some(product) = self.product(product) {
@@ -247,7 +267,8 @@ impl Catalog {
         let name: Arc<str> = name.into();
         let levels = LevelPlaces::none(self.warehouses.len());
         // The place is empty: only the holder of `defining` fills places, each once.
-        let _ = place.set(Product { name: Arc::clone(&name), levels });
+        let coverage = AtomicU32::new(0);
+        let _ = place.set(Product { name: Arc::clone(&name), levels, coverage });
         announce(Definition::Product(id, &name));
         self.product_ids.insert(name, id);
         Ok(id)

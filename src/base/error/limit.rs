@@ -35,7 +35,7 @@ pub enum LimitError {
     },
     /// The engine counts for as many subjects as it can.
     Full {
-        /// The configured maximum: [`Limits::allowances`](crate::Limits::allowances).
+        /// The configured maximum: [`Limits::max_allowances`](crate::Limits::max_allowances).
         most: u32,
     },
     /// The call passes a limit that the engine does not have.

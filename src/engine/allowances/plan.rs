@@ -16,11 +16,11 @@ use crate::engine::call::Call;
 use crate::policy::rule_book::{LiveRule, RuleBound};
 use crate::policy::subject::of_level;
 use crate::reservation::slot::draw::SlotDraw;
-use crate::stock::allowance::key::{AllowanceIndex, AllowanceKey};
+use crate::stock::allowance::key::AllowanceKey;
 use crate::stock::allowance::rule::{AskedAt, LimitCounts, LimitUnit};
 use crate::stock::allowance::word;
 use crate::stock::cell::{CellId, Change};
-use crate::stock::handle::LevelIndex;
+use crate::stock::handle::{AllowanceIndex, LevelIndex};
 use crate::stock::level::StockLevel;
 use crate::stock::mcas::CellDelta;
 use crate::stock::word::Delta;
@@ -124,7 +124,7 @@ impl<'a> Call<'a> {
         let mut plan = DrawPlan::none(self.engine);
         plan.of_sale = taking == Taking::SaleOfHeld;
         self.check_passes()?;
-        for line in lines.filter(|line| line.level.is_limited()) {
+        for line in lines.filter(|line| line.level.bounds().limited) {
             self.plan_line(taking, line, has_drawn, &mut plan)?;
         }
         Ok(plan)
@@ -250,6 +250,14 @@ impl<'e> DrawPlan<'e> {
     /// Whether no limit refuses the call now.
     pub(in crate::engine) fn has_room(&self) -> bool {
         self.refusal(false).is_none()
+    }
+
+    /// Spreads the draws of line 0 over the parts in which it was taken: what each line draws.
+    pub(in crate::engine) fn spread(&mut self, parts: impl Iterator<Item = u32>) {
+        let whole = std::mem::replace(&mut self.draws, ShortList::new());
+        for (line, units) in (0..).zip(parts) {
+            whole.iter().for_each(|draw| self.draws.push(PlannedDraw { line, units, ..*draw }));
+        }
     }
 
     /// Refuses a plan of a rule that counts by level: the call doesn't know yet how much each level

@@ -7,10 +7,10 @@ use crate::engine::Engine;
 use crate::engine::ops::basket::SHORT;
 use crate::policy::rule_book::LiveRule;
 use crate::reservation::slot::draw::SlotDraw;
-use crate::stock::allowance::key::AllowanceIndex;
 use crate::stock::allowance::rule::{LimitCounts, LimitUnit};
 use crate::stock::allowance::word;
 use crate::stock::cell::{CellId, CellKind};
+use crate::stock::handle::AllowanceIndex;
 use crate::stock::mcas::CellDelta;
 
 /// The draws of a reservation.

@@ -7,9 +7,10 @@ use std::time::Duration;
 use crate::audit::entry::AdjustmentType;
 use crate::audit::record_builder::RecordBuilder;
 use crate::base::clock::Timestamp;
-use crate::base::error::{BasketError, InvalidInput, NotStarted, ShortLine};
+use crate::base::error::{BasketError, InvalidInput, LimitError, NotStarted, ShortLine};
 use crate::base::quantity::Quantity;
 use crate::base::short_list::ShortList;
+use crate::engine::allowances::plan::{DrawPlan, LimitedLine, Taking};
 use crate::engine::answer::{Answer, ConfirmOrRetake};
 use crate::engine::call::Call;
 use crate::engine::durability::OperationKind;
@@ -22,12 +23,10 @@ use crate::engine::{Engine, InventoryManager, Refusal};
 use crate::reservation::chain::Chain;
 use crate::reservation::id::ReservationId;
 use crate::reservation::line::SlotLine;
-use crate::reservation::slot::ReservationRecord;
+use crate::reservation::slot::{LinkContent, ReservationRecord};
 use crate::reservation::slots::vacant_chain::VacantChain;
-use crate::stock::cell::CellId;
 use crate::stock::handle::LevelIndex;
 use crate::stock::mcas::{CellDelta, Refused};
-use crate::stock::word::Delta;
 
 impl InventoryManager {
     /// Holds all lines of a basket under one reservation, or none. Lines of the same level are
@@ -85,8 +84,10 @@ pub(in crate::engine) enum Purpose {
     Hold {
         ttl: Duration,
     },
-    /// Sold at once, in place of this hold, which ended without a sale.
-    Retake(ReservationId),
+    /// Sold at once; maybe in place of a hold that ended without a sale.
+    Sale {
+        retaken_from: Option<ReservationId>,
+    },
 }
 
 impl Purpose {
@@ -94,8 +95,13 @@ impl Purpose {
     fn expires_at(self, now: Timestamp) -> Timestamp {
         match self {
             Self::Hold { ttl } => now.saturating_add(ttl),
-            Self::Retake(_) => now,
+            Self::Sale { .. } => now,
         }
+    }
+
+    /// The hold that it takes anew.
+    fn retaken_from(self) -> Option<ReservationId> {
+        if let Self::Sale { retaken_from } = self { retaken_from } else { None }
     }
 }
 
@@ -125,32 +131,60 @@ impl<'a> Call<'a> {
         let count = |_: &NotStarted| engine.refusals.count(Refusal::Unavailable as usize);
         engine.check_gate().inspect_err(count)?;
         let now = self.timed().now();
-        engine.look_before_taking(wanted, now)?;
+        let mut plan = self.plan_for(wanted, purpose)?;
+        engine.look_before_taking(wanted, &plan, now)?;
         engine.admit().inspect_err(count)?;
-        let slots = engine.slots_for_basket(wanted.len(), &purpose, now)?;
+        plan.pin().map_err(|full| engine.refuse_limited::<BasketError>(full))?;
+        let slots = engine.slots_for_basket(wanted.len() + plan.len(), purpose, now)?;
         let call = self.at(slots.head().taken_at());
         let now = call.now();
         let id = engine.new_id(slots.head());
-        let record = call.basket_record(wanted, purpose, id);
-        if let Err(refusal) = engine.take_lines(wanted, now) {
+        let mut record = call.basket_record(wanted, &plan, purpose, id);
+        if let Err(refusal) = engine.take_lines(wanted, &mut plan, now) {
             engine.slots.put_back_chain(slots, now);
             return Err(refusal);
         }
+        record.note_used_after(&plan);
         let recorded = record.queue();
-        call.publish_basket(wanted, purpose, slots, id);
+        call.publish_basket(wanted, &plan, purpose, slots, id);
         recorded?;
         Ok(id)
+    }
+
+    /// What the lines draw on allowances. Most baskets draw nothing, and pay nothing for it.
+    #[inline]
+    fn plan_for(
+        self,
+        wanted: &[ResolvedLine<'_>],
+        purpose: Purpose,
+    ) -> Result<DrawPlan<'a>, BasketError> {
+        if wanted.iter().all(|line| !line.limited) {
+            return Ok(DrawPlan::none(self.engine));
+        }
+        let taking = match purpose {
+            Purpose::Hold { .. } => Taking::Hold,
+            Purpose::Sale { .. } => Taking::Sale,
+        };
+        let lines = (0..).zip(wanted).map(|(line, it)| LimitedLine {
+            line,
+            handle: it.handle,
+            level: it.level,
+            units: it.qty.get(),
+        });
+        let plan = self.plan_draws(taking, lines, &[]);
+        plan.map_err(|refusal| self.engine.refuse_limited(refusal))
     }
 
     fn basket_record(
         self,
         wanted: &[ResolvedLine<'_>],
+        plan: &DrawPlan<'_>,
         purpose: Purpose,
         id: ReservationId,
     ) -> RecordBuilder<'a> {
-        let answer = match purpose {
-            Purpose::Hold { .. } => Answer::Reservation(id),
-            Purpose::Retake(_) => ConfirmOrRetake::Retaken(id).into(),
+        let answer = match purpose.retaken_from() {
+            None => Answer::Reservation(id),
+            Some(_) => ConfirmOrRetake::Retaken(id).into(),
         };
         let mut record = self
             .engine
@@ -159,8 +193,12 @@ impl<'a> Call<'a> {
             .new_hold(self, id, purpose.expires_at(self.now()))
             .of_hold(self, answer);
         record = record.lines(wanted.iter().map(|line| (line.handle, line.qty.get())));
-        if let Purpose::Retake(of) = purpose {
-            record = record.retaken_from(of);
+        if !plan.is_empty() {
+            // The record's first lines are those of the call.
+            record = record.draws(plan.marks(|line| line));
+        }
+        if let Purpose::Sale { retaken_from } = purpose {
+            record = retaken_from.into_iter().fold(record, RecordBuilder::retaken_from);
             for line in wanted {
                 record = record.and(AdjustmentType::Sold, line.handle, line.qty);
             }
@@ -171,6 +209,7 @@ impl<'a> Call<'a> {
     fn publish_basket(
         self,
         wanted: &[ResolvedLine<'_>],
+        plan: &DrawPlan<'_>,
         purpose: Purpose,
         slots: VacantChain<'_>,
         id: ReservationId,
@@ -178,18 +217,25 @@ impl<'a> Call<'a> {
         let engine = self.engine;
         let mut lines = wanted.iter().map(|line| SlotLine::new(line.handle, line.qty.get()));
         let Some(first) = lines.next() else { return };
-        let chain = Chain::NONE.keeping(self.keeps_until_shipped());
+        let chain = Chain::NONE.keeping(self.keeps_until_shipped()).drawing(!plan.is_empty());
         let record = ReservationRecord { id, owner: self.owner(), line: first, chain };
+        let lines = lines.map(LinkContent::Line);
         match purpose {
             Purpose::Hold { .. } => {
                 let expires_at = purpose.expires_at(self.now());
-                engine.slots.publish_lines(slots, lines, record, expires_at);
+                let rest = lines.chain(plan.slot_draws(None).map(LinkContent::Draw));
+                engine.slots.publish_lines(slots, rest, record, expires_at);
             }
-            Purpose::Retake(of) => {
+            Purpose::Sale { retaken_from } => {
                 let kept = chain.keeps();
                 wanted.iter().for_each(|line| line.level.sold_to(kept).add(line.qty));
                 let number = slots.head().number();
-                let chain = engine.slots.publish_sold_lines(slots, lines, Some(of), record);
+                let draws = plan.slot_draws(Some(self.now()));
+                let counted = draws.clone().filter_map(|draw| draw.ends()).min();
+                let rest = lines
+                    .chain(draws.map(LinkContent::Draw))
+                    .chain(retaken_from.map(LinkContent::RetakenFrom));
+                let chain = engine.slots.publish_sold_lines(slots, rest, record, counted);
                 engine.slots.retire(number, chain, true, self.now());
             }
         }
@@ -283,13 +329,39 @@ impl Engine {
     fn look_before_taking(
         &self,
         wanted: &[ResolvedLine<'_>],
+        plan: &DrawPlan<'_>,
         now: Timestamp,
     ) -> Result<(), BasketError> {
         if enough(wanted) {
-            return Ok(());
+            match plan.refusal(false) {
+                None => return Ok(()),
+                Some(refusal) if !self.slots.is_due(now) => {
+                    return Err(self.refuse_limited(refusal));
+                }
+                Some(_) => {}
+            }
         }
-        let (short, overdue_left) = self.look_for_short_lines(wanted, now);
-        if short.is_empty() { Ok(()) } else { Err(self.refuse_basket(short, overdue_left)) }
+        self.look_for_overdue_of(wanted, plan, now)
+    }
+
+    /// Refuses what is short or at a limit though overdue holds were taken back.
+    #[cold]
+    #[inline(never)]
+    fn look_for_overdue_of(
+        &self,
+        wanted: &[ResolvedLine<'_>],
+        plan: &DrawPlan<'_>,
+        now: Timestamp,
+    ) -> Result<(), BasketError> {
+        let overdue_left = !self.take_back_overdue(now, || enough(wanted) && plan.has_room());
+        let short = self.short_lines(wanted);
+        if !short.is_empty() {
+            return Err(self.refuse_basket(short, overdue_left));
+        }
+        match plan.refusal(overdue_left) {
+            None => Ok(()),
+            Some(refusal) => Err(self.refuse_limited(refusal)),
+        }
     }
 
     /// The lines that are short though overdue holds were taken back, and whether such holds are
@@ -313,41 +385,62 @@ impl Engine {
     /// Takes all lines at one instant, or none. A refusal is exact: the first line that it names
     /// was short at one instant of this call.
     #[inline]
-    fn take_lines(&self, wanted: &[ResolvedLine<'_>], now: Timestamp) -> Result<(), BasketError> {
-        match self.try_to_take(wanted)? {
+    fn take_lines(
+        &self,
+        wanted: &[ResolvedLine<'_>],
+        plan: &mut DrawPlan<'_>,
+        now: Timestamp,
+    ) -> Result<(), BasketError> {
+        match self.try_to_take(wanted, plan)? {
             None => Ok(()),
-            Some(short) => self.take_lines_again(wanted, short, now),
+            Some(lack) => self.take_lines_again(wanted, plan, lack, now),
         }
     }
 
-    /// Takes the lines, of which one was `short`, if overdue holds had what is missing.
+    /// Takes the lines, for which something was lacking, if overdue holds had that.
     #[cold]
     #[inline(never)]
     fn take_lines_again(
         &self,
         wanted: &[ResolvedLine<'_>],
-        mut short: (usize, u32),
+        plan: &mut DrawPlan<'_>,
+        mut lack: Lack,
         now: Timestamp,
     ) -> Result<(), BasketError> {
         let mut overdue_left = false;
         if self.slots.is_due(now) {
             // Expire holds here, outside the commit: a commit must touch cells in ascending order
             // only.
-            overdue_left = !self.take_back_overdue(now, || enough(wanted));
-            short = match self.try_to_take(wanted)? {
+            overdue_left = !self.take_back_overdue(now, || enough(wanted) && plan.has_room());
+            lack = match self.try_to_take(wanted, plan)? {
                 None => return Ok(()),
-                Some(short) => short,
+                Some(lack) => lack,
             };
         }
-        let (line, available) = short;
+        let (line, available) = match lack {
+            Lack::Units { line, available } => (line, available),
+            Lack::Allowance { at, available } => {
+                return Err(match plan.refused_at(at, available, overdue_left) {
+                    Some(refusal) => self.refuse_limited(refusal),
+                    None => unreachable!("the commit has a line for each allowance"),
+                });
+            }
+        };
         let mut named = vec![self.short(&wanted[line], available)];
         let others = wanted.iter().enumerate().filter(|(at, _)| *at != line).map(|(_, line)| line);
         named.extend(others.filter_map(|line| self.short_line(line)));
         Err(self.refuse_basket(named, overdue_left))
     }
 
-    /// Takes all lines, or returns `Some` with the index of a short line and its available units.
-    fn try_to_take(&self, wanted: &[ResolvedLine<'_>]) -> Result<Option<(usize, u32)>, NotStarted> {
+    /// Takes all lines and draws, or returns what was lacking.
+    fn try_to_take(
+        &self,
+        wanted: &[ResolvedLine<'_>],
+        plan: &mut DrawPlan<'_>,
+    ) -> Result<Option<Lack>, NotStarted> {
+        if !plan.is_empty() {
+            return self.try_to_draw(wanted, plan);
+        }
         if let [line] = wanted {
             return Ok(match line.take(self) {
                 Ok(change) => {
@@ -356,16 +449,36 @@ impl Engine {
                     }
                     None
                 }
-                Err(available) => Some((0, available)),
+                Err(available) => Some(Lack::Units { line: 0, available }),
             });
         }
-        let lines = wanted.iter().map(|line| CellDelta {
-            cell: CellId::level(line.handle),
-            delta: Delta::hold(line.qty).above(line.floor),
-        });
+        let lines = wanted.iter().map(|line| line.cell_delta());
         Ok(match self.commit(lines)?.run_and_forget() {
             Ok(()) => None,
-            Err(Refused::Line { line, available, .. }) => Some((line, available)),
+            Err(Refused::Line { line, available, .. }) => Some(Lack::Units { line, available }),
+            Err(Refused::Sum { .. }) => unreachable!("a basket fills nothing"),
+        })
+    }
+
+    #[inline(never)]
+    fn try_to_draw(
+        &self,
+        wanted: &[ResolvedLine<'_>],
+        plan: &mut DrawPlan<'_>,
+    ) -> Result<Option<Lack>, NotStarted> {
+        let mut lines = ShortList::<CellDelta, SHORT>::new();
+        let levels = wanted.iter().map(|line| line.cell_delta());
+        plan.cell_deltas().chain(levels).for_each(|line| lines.push(line));
+        let drawn = plan.cells();
+        Ok(match self.commit(lines.iter())?.run() {
+            Ok(done) => {
+                (0..drawn).for_each(|at| plan.note(at, done.change(at)));
+                None
+            }
+            Err(Refused::Line { line, available, .. }) => Some(match line.checked_sub(drawn) {
+                Some(line) => Lack::Units { line, available },
+                None => Lack::Allowance { at: line, available },
+            }),
             Err(Refused::Sum { .. }) => unreachable!("a basket fills nothing"),
         })
     }
@@ -374,14 +487,20 @@ impl Engine {
     fn slots_for_basket(
         &self,
         lines: usize,
-        purpose: &Purpose,
+        purpose: Purpose,
         now: Timestamp,
     ) -> Result<VacantChain<'_>, BasketError> {
-        let count = lines + usize::from(matches!(purpose, Purpose::Retake(_)));
+        let count = lines + usize::from(purpose.retaken_from().is_some());
         self.take_chain(count, now).ok_or_else(|| {
             self.refusals.count(Refusal::Full as usize);
             BasketError::Full { slots: self.max_slots }
         })
+    }
+
+    /// Counts what a limit refuses.
+    pub(in crate::engine) fn refuse_limited<E: From<LimitError>>(&self, refusal: LimitError) -> E {
+        self.refusals.count(Refusal::Limited as usize);
+        refusal.into()
     }
 
     #[cold]
@@ -413,6 +532,15 @@ impl Engine {
             never_stocked: false,
         }
     }
+}
+
+/// What was lacking for a basket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lack {
+    /// A line had only so many units available.
+    Units { line: usize, available: u32 },
+    /// Under the plan's allowance `at`, so many could still have been drawn.
+    Allowance { at: usize, available: u32 },
 }
 
 fn enough(wanted: &[ResolvedLine<'_>]) -> bool {

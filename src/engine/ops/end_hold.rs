@@ -11,12 +11,14 @@ use crate::audit::record::{PlainEntry, Subject};
 use crate::base::clock::Timestamp;
 use crate::base::error::{ConfirmError, ExtendError, Gone, KeyError, ReleaseError, Uncertain};
 use crate::base::short_list::ShortList;
+use crate::engine::allowances::settle::{Draws, Gifts, LineStep};
 use crate::engine::answer::{Answer, Release};
 use crate::engine::call::Call;
 use crate::engine::durability::{Durability, OperationKind};
 use crate::engine::hold_options::{HoldOptions, NoOptions};
 use crate::engine::ops::basket::SHORT;
 use crate::engine::ops::hold_end::{EndKind, EndOutcome, Ended, HoldEnd};
+use crate::engine::recording::EntryRecord;
 use crate::engine::request::{Request, on_requests_for_sales};
 use crate::engine::request_shape::RequestShape;
 use crate::engine::view::reservation::UnitsEnded;
@@ -25,7 +27,7 @@ use crate::reservation::id::ReservationId;
 use crate::reservation::line::SlotLine;
 use crate::reservation::slot::ReservationRecord;
 use crate::reservation::slots::{HeldSlot, Lookup};
-use crate::reservation::state::Phase;
+use crate::reservation::state::{Phase, SlotState};
 
 impl InventoryManager {
     /// Confirms a pending reservation: sells what it holds. Its units stay reserved until they are
@@ -288,39 +290,72 @@ impl Call<'_> {
         let slots = &self.engine.slots;
         let record = slot.read_record(state);
         let mut lines = ShortList::<_, SHORT>::holding(SlotLine::NONE);
+        let mut steps = ShortList::<_, SHORT>::holding(LineStep::default());
         let mut units = UnitsEnded::default();
         let mut unsettled = end == EndKind::Sell;
         slots.lines_of(head, &record, |line| {
             units = units.plus(line, end.final_phase());
             unsettled |= line.is_unsettled();
+            steps.push(end.step_on(line.held));
             if line.held > 0 {
                 lines.push(line);
             }
         });
         let mut phase = end.final_phase();
+        let mut chain = record.chain;
         let in_part = (units.sold > 0 && end != EndKind::Sell).then_some(units);
         if in_part.is_some() {
             // A reservation that sold anything ends as confirmed. The chain notes how the rest
             // ended.
-            slot.switch_chain(record.chain.ending_as(phase));
+            chain = chain.ending_as(phase);
             phase = Phase::Confirmed;
+        }
+        let mut gifts = Gifts::new();
+        if chain.draws() {
+            let mut draws = Draws::new();
+            slots.draws_of(chain, |draw| draws.push(draw));
+            self.engine.settle_draws(&mut draws, &mut gifts, |line| {
+                steps.get(line as usize).copied().unwrap_or_default()
+            });
+            // What was sold may count for a time from now on.
+            let sold = phase == Phase::Confirmed;
+            let counts = sold && self.engine.begin_windows(&mut draws, self.now());
+            slots.write_draws(chain, &draws);
+            chain = chain.counting(counts);
+        }
+        if chain != record.chain {
+            slot.switch_chain(chain);
         }
         let answer = match (answer, in_part) {
             (Answer::Release(Release::Released), Some(units)) => Release::from(units).into(),
             (answer, _) => answer,
         };
-        let mut queued = self
-            .engine
-            .recorder
-            .movement_of(end.entry_type())
-            .at(self.now())
-            .reservation(record.id, state.expires_at())
-            .owner(record.owner)
-            .of_hold(self, answer);
-        if end == EndKind::Expire {
-            queued = queued.expired();
-        }
-        let recorded = self.engine.end_lines(queued, end, &lines, record.chain.keeps());
+        let kept = record.chain.keeps();
+        let recorded = match *lines {
+            // One entry tells it all.
+            [line] => {
+                let entry = end_of_line(end, &record, line, state, self.now());
+                let (recorder, engine) = (&*self.engine.recorder, self.engine);
+                let beyond = self.record_of_hold(engine, entry, answer);
+                let queued = EntryRecord { entry, beyond, recorder };
+                engine.end_lines(queued, end, &lines, kept, gifts)
+            }
+            _ => {
+                let mut queued = self
+                    .engine
+                    .recorder
+                    .movement_of(end.entry_type())
+                    .at(self.now())
+                    .reservation(record.id, state.expires_at())
+                    .owner(record.owner)
+                    .of_hold(self, answer)
+                    .lines(lines.iter().map(|line| (line.level, line.held)));
+                if end == EndKind::Expire {
+                    queued = queued.expired();
+                }
+                self.engine.end_lines(queued, end, &lines, kept, gifts)
+            }
+        };
         // Read before the hold is over: afterwards the slot may be reused.
         let chain = slot.chain();
         slot.finish(state.in_phase(phase));
@@ -344,6 +379,22 @@ impl Call<'_> {
             },
         }
     }
+}
+
+/// The entry of the end of a hold that held units of one line.
+#[inline(always)]
+fn end_of_line(
+    end: EndKind,
+    reservation: &ReservationRecord,
+    line: SlotLine,
+    state: SlotState,
+    now: Timestamp,
+) -> PlainEntry {
+    let entry = PlainEntry::new(end.entry_type(), now, line.level, line.held)
+        .reservation(reservation.id)
+        .expires_at(state.expires_at())
+        .owner(reservation.owner);
+    if end == EndKind::Expire { entry.expired() } else { entry }
 }
 
 impl Engine {
@@ -395,15 +446,9 @@ impl Engine {
         if !chain.is_empty() {
             return call.call(self).finish_lines(head, end, answer);
         }
-        let ReservationRecord { id, owner, line, .. } = slot.read_record(state);
-        let now = call.now();
-        let mut entry = PlainEntry::new(end.entry_type(), now, line.level, line.held)
-            .reservation(id)
-            .expires_at(state.expires_at())
-            .owner(owner);
-        if end == EndKind::Expire {
-            entry = entry.expired();
-        }
+        let reservation = slot.read_record(state);
+        let (line, now) = (reservation.line, call.now());
+        let entry = end_of_line(end, &reservation, line, state, now);
         let record = call.record_of_hold(self, entry, answer);
         let recorded = self.queue(entry, record);
         self.give_line(end, line, chain.keeps());

@@ -6,6 +6,7 @@ use crate::audit::entry::AdjustmentType;
 use crate::base::clock::Timestamp;
 use crate::base::error::{FulfillError, NotStarted, PlaceError};
 use crate::base::quantity::Quantity;
+use crate::engine::allowances::plan::{DrawPlan, LimitedLine, Taking};
 use crate::engine::call::Call;
 use crate::engine::durability::OperationKind;
 use crate::engine::place::{ProductRef, WarehouseRef, foreign};
@@ -17,12 +18,12 @@ use crate::policy::allocation::{AllocationStrategy, Candidate, PriorityOrder};
 use crate::reservation::chain::Chain;
 use crate::reservation::id::ReservationId;
 use crate::reservation::line::SlotLine;
-use crate::reservation::slot::ReservationRecord;
+use crate::reservation::slot::{LinkContent, ReservationRecord};
 use crate::reservation::slots::vacant_chain::VacantChain;
 use crate::stock::cell::{CellId, CellKind};
 use crate::stock::handle::{LevelIndex, ProductIndex};
 use crate::stock::mcas::recorder::LogOrder;
-use crate::stock::mcas::{FillStop, Operation, PoolExhausted, Refused, plan_stops};
+use crate::stock::mcas::{CellDelta, FillStop, Operation, PoolExhausted, Refused, plan_stops};
 
 impl InventoryManager {
     /// Holds a quantity of a product out of several warehouses, under one reservation, or holds
@@ -179,12 +180,15 @@ impl Call<'_> {
         let now = self.timed().now();
         engine.take_back_overdue_of(product, now);
         let levels = engine.levels_in_order(product, qty, strategy, self.safety_stock())?;
-        engine.look_before_filling(&levels, qty, now)?;
+        let mut plan = self.plan_fill(&levels, qty)?;
+        engine.look_before_filling(&levels, qty, &plan, now)?;
         engine.admit()?;
         if levels.is_empty() {
             return Err(engine.refuse_sum(qty, 0));
         }
-        let mut slots = engine.slots_for_parts(levels.len().min(qty.get() as usize), now)?;
+        plan.pin().map_err(|full| engine.refuse_limited::<FulfillError>(full))?;
+        let each = 1 + plan.len();
+        let mut slots = engine.slots_for_parts(levels.len().min(qty.get() as usize) * each, now)?;
         let call = self.at(slots.head().taken_at());
         let now = call.now();
         let id = engine.new_id(slots.head());
@@ -194,7 +198,7 @@ impl Call<'_> {
             .movement_of(AdjustmentType::Reserved)
             .new_hold(call, id, expires_at)
             .of_hold(call, id);
-        let parts = match engine.fill(&levels, qty, now) {
+        let parts = match engine.fill(&levels, qty, &mut plan, now) {
             Ok(parts) => parts,
             Err(refusal) => {
                 engine.slots.put_back_chain(slots, now);
@@ -205,9 +209,13 @@ impl Call<'_> {
         for (level, qty) in &parts {
             record = record.line(*level, qty.get());
         }
+        if !plan.is_empty() {
+            plan.spread(parts.iter().map(|(_, qty)| qty.get()));
+            record = record.draws(plan.marks(|line| line));
+        }
         let recorded = record.queue();
-        engine.slots.put_back_behind(&mut slots, parts.len(), now);
-        call.publish_parts(slots, &parts, id, expires_at);
+        engine.slots.put_back_behind(&mut slots, parts.len() * each, now);
+        call.publish_parts(slots, &parts, &plan, id, expires_at);
         recorded?;
         Ok(id)
     }
@@ -216,14 +224,37 @@ impl Call<'_> {
         self,
         slots: VacantChain<'_>,
         parts: &[(LevelIndex, Quantity)],
+        plan: &DrawPlan<'_>,
         id: ReservationId,
         expires_at: Timestamp,
     ) {
         let mut lines = parts.iter().map(|(level, qty)| SlotLine::new(*level, qty.get()));
         let Some(line) = lines.next() else { return };
-        let chain = Chain::NONE.keeping(self.keeps_until_shipped());
+        let chain = Chain::NONE.keeping(self.keeps_until_shipped()).drawing(!plan.is_empty());
         let record = ReservationRecord { id, owner: self.owner(), line, chain };
-        self.engine.slots.publish_lines(slots, lines, record, expires_at);
+        let draws = plan.slot_draws(None).map(LinkContent::Draw);
+        let rest = lines.map(LinkContent::Line).chain(draws);
+        self.engine.slots.publish_lines(slots, rest, record, expires_at);
+    }
+}
+
+impl<'a> Call<'a> {
+    /// What the whole quantity draws, as if it were one line. Which level gives how much of it is
+    /// known only afterwards.
+    fn plan_fill(
+        self,
+        levels: &[FillSource],
+        qty: Quantity,
+    ) -> Result<DrawPlan<'a>, FulfillError> {
+        let engine = self.engine;
+        // All are levels of one product, so each is under the same limits.
+        let first = levels.iter().find_map(|source| {
+            let level = engine.catalog.level(source.level)?;
+            Some(LimitedLine { line: 0, handle: source.level, level, units: qty.get() })
+        });
+        let plan = self.plan_draws(Taking::Hold, first.into_iter(), &[]);
+        let plan = plan.and_then(|plan| plan.refuse_by_level().map(|()| plan));
+        plan.map_err(|refusal| engine.refuse_limited(refusal))
     }
 }
 
@@ -233,6 +264,22 @@ impl Call<'_> {
 struct FillSource {
     level: LevelIndex,
     floor: u32,
+}
+
+/// What a fill found lacking, at one instant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct FillShortage {
+    /// Which line of the commit had too few. The first are those of allowances; beyond all, it was
+    /// the sum of the levels.
+    line: usize,
+    available: u64,
+}
+
+impl FillShortage {
+    /// What one word had available, if it was one.
+    fn available(self) -> u32 {
+        u32::try_from(self.available).unwrap_or(u32::MAX)
+    }
 }
 
 impl Engine {
@@ -286,12 +333,17 @@ impl Engine {
         &self,
         levels: &[FillSource],
         qty: Quantity,
+        plan: &DrawPlan<'_>,
         now: Timestamp,
     ) -> Result<(), FulfillError> {
         let sum = || self.sum_available(levels);
-        let enough = || sum() >= u64::from(qty.get());
+        let enough = || sum() >= u64::from(qty.get()) && plan.has_room();
+        let mut overdue_left = false;
         if !enough() && self.slots.is_due(now) {
-            self.take_back_overdue(now, enough);
+            overdue_left = !self.take_back_overdue(now, enough);
+        }
+        if let Some(refusal) = plan.refusal(overdue_left) {
+            return Err(self.refuse_limited(refusal));
         }
         // With several levels, the sum is no proof: each was read at another instant, and stock may
         // have moved between them. Only the commit can refuse then.
@@ -315,37 +367,45 @@ impl Engine {
         &self,
         levels: &[FillSource],
         qty: Quantity,
+        plan: &mut DrawPlan<'_>,
         now: Timestamp,
     ) -> Result<Parts, FulfillError> {
-        match self.try_to_fill(levels, qty)? {
-            Ok(parts) => Ok(parts),
-            Err(_) if self.slots.is_due(now) => {
-                // Expire holds here, outside the commit: a commit must touch cells in ascending
-                // order only.
-                self.take_back_overdue(now, || self.sum_available(levels) >= u64::from(qty.get()));
-                self.try_to_fill(levels, qty)?.map_err(|available| self.refuse_sum(qty, available))
-            }
-            Err(available) => Err(self.refuse_sum(qty, available)),
+        let mut filled = self.try_to_fill(levels, qty, plan)?;
+        let mut overdue_left = false;
+        if filled.is_err() && self.slots.is_due(now) {
+            // Expire holds here, outside the commit: a commit must touch cells in ascending order
+            // only.
+            let enough =
+                || self.sum_available(levels) >= u64::from(qty.get()) && plan.has_room();
+            overdue_left = !self.take_back_overdue(now, enough);
+            filled = self.try_to_fill(levels, qty, plan)?;
         }
+        filled.map_err(|short| match plan.refused_at(short.line, short.available(), overdue_left) {
+            Some(refusal) => self.refuse_limited(refusal),
+            None => self.refuse_sum(qty, short.available),
+        })
     }
 
-    /// Takes the whole quantity or nothing. The inner `Err` holds the sum of available units at one
-    /// instant.
+    /// Takes the whole quantity, with what it draws, or nothing.
     fn try_to_fill(
         &self,
         levels: &[FillSource],
         qty: Quantity,
-    ) -> Result<Result<Parts, u64>, NotStarted> {
+        plan: &mut DrawPlan<'_>,
+    ) -> Result<Result<Parts, FillShortage>, NotStarted> {
         let stop = |(turn, &FillSource { level, floor }): (u32, &FillSource)| FillStop {
             cell: CellId::level(level),
             floor,
             turn,
         };
         let mut stops: Vec<FillStop> = (0..).zip(levels).map(stop).collect();
-        let operation = Operation::begin_fill(self, plan_stops(&mut stops), qty, LogOrder::ByOwner)
+        let fixed: Vec<CellDelta> = plan.cell_deltas().collect();
+        let stops = plan_stops(&mut stops);
+        let operation = Operation::begin_fill(self, &fixed, stops, qty, LogOrder::ByOwner)
             .map_err(|PoolExhausted| NotStarted::Busy)?;
         Ok(match operation.run() {
             Ok(done) => {
+                (0..fixed.len()).for_each(|at| plan.note(at, done.change(at)));
                 let part = |line| {
                     let change = done.change(line);
                     let units = change.before.available() - change.after.available();
@@ -354,10 +414,12 @@ impl Engine {
                         CellKind::Room(_) | CellKind::Allowance(_) => None,
                     }
                 };
-                Ok((0..done.lines()).filter_map(part).collect())
+                Ok((fixed.len()..done.lines()).filter_map(part).collect())
             }
-            Err(Refused::Sum { available }) => Err(available),
-            Err(Refused::Line { available, .. }) => Err(u64::from(available)),
+            Err(Refused::Sum { available }) => Err(FillShortage { line: usize::MAX, available }),
+            Err(Refused::Line { line, available, .. }) => {
+                Err(FillShortage { line, available: available.into() })
+            }
         })
     }
 

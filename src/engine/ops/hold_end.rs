@@ -4,6 +4,7 @@ use crate::audit::entry::AdjustmentType;
 use crate::audit::wake_signal::WriterGone;
 use crate::base::clock::Timestamp;
 use crate::base::error::{ConfirmError, NoReservation, PartialError, RetakeError};
+use crate::engine::allowances::settle::LineStep;
 use crate::engine::view::reservation::UnitsEnded;
 use crate::reservation::slots::HeldSlot;
 use crate::reservation::state::Phase;
@@ -32,6 +33,14 @@ impl EndKind {
             Self::Sell => Phase::Confirmed,
             Self::Release => Phase::Released,
             Self::Expire => Phase::Expired,
+        }
+    }
+
+    /// What it does to a line that holds so many units.
+    pub(in crate::engine) fn step_on(self, held: u32) -> LineStep {
+        match self {
+            Self::Sell => LineStep { sold: held, ..LineStep::default() },
+            Self::Release | Self::Expire => LineStep { given_back: held, ..LineStep::default() },
         }
     }
 

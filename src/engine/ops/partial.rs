@@ -6,8 +6,7 @@
 //! shows the new lines at one instant (`reservation/steps.rs`). A step that leaves nothing held and
 //! only sells, or only releases, is an ordinary end of the hold and takes no slots.
 
-use crate::audit::entry::AdjustmentType;
-use crate::audit::record_builder::RecordBuilder;
+use crate::audit::wake_signal::WriterGone;
 use crate::base::error::{InvalidInput, PartialError, PlaceError, Uncertain};
 use crate::base::quantity::{InvalidQuantity, Quantity};
 use crate::engine::answer::Answer;
@@ -15,6 +14,7 @@ use crate::engine::call::Call;
 use crate::engine::durability::OperationKind;
 use crate::engine::ops::basket::basket_shape;
 use crate::engine::ops::hold_end::EndKind;
+use crate::engine::ops::step::StepPlan;
 use crate::engine::place::{BasketLine, OwnLines, merge_equal_levels};
 use crate::engine::request::{Request, on_requests_for_sales};
 use crate::engine::request_shape::RequestShape;
@@ -22,13 +22,9 @@ use crate::engine::view::reservation::ReservationSnapshot;
 use crate::engine::{Engine, InventoryManager};
 use crate::reservation::id::ReservationId;
 use crate::reservation::line::SlotLine;
-use crate::reservation::slots::VacantSlot;
 use crate::reservation::state::Phase;
 use crate::reservation::view::ReservationStatus;
-use crate::stock::cell::CellId;
 use crate::stock::handle::LevelIndex;
-use crate::stock::mcas::CellDelta;
-use crate::stock::word::Delta;
 
 /// # Parts of a reservation
 impl InventoryManager {
@@ -195,37 +191,6 @@ impl PartialStep {
     }
 }
 
-/// What a step will do.
-struct StepPlan {
-    /// All lines as they are after the step.
-    lines: Vec<SlotLine>,
-    sold: Vec<(LevelIndex, Quantity)>,
-    given_back: Vec<(LevelIndex, Quantity)>,
-}
-
-impl StepPlan {
-    /// The ordinary end that does the same as the step; `None` if there is none.
-    fn plain_end(&self) -> Option<EndKind> {
-        let over = self.lines.iter().all(|line| line.held == 0);
-        match (over, self.sold.is_empty(), self.given_back.is_empty()) {
-            (true, false, true) => Some(EndKind::Sell),
-            (true, true, false) => Some(EndKind::Release),
-            _ => None,
-        }
-    }
-
-    /// The phase of the hold after the step.
-    fn phase(&self) -> Phase {
-        if self.lines.iter().any(|line| line.held > 0) {
-            Phase::Pending
-        } else if self.lines.iter().any(|line| line.sold > 0) {
-            Phase::Confirmed
-        } else {
-            Phase::Released
-        }
-    }
-}
-
 impl Call<'_> {
     fn partial(
         self,
@@ -248,13 +213,14 @@ impl Call<'_> {
                 let hold = call.find_pending(id)?;
                 let plan = engine.plan(step, &hold.lines, &named)?;
                 let answer = status(plan.phase());
-                let done = match plan.plain_end() {
+                let draws = call.plan_draws_of_sale(&hold, &plan)?;
+                let done = match plan.plain_end().filter(|_| draws.is_empty()) {
                     Some(end) => call.end_found(&hold, end, answer.into())?,
-                    None => call.step(&hold, &plan, answer.into())?,
+                    None => call.step(&hold, &plan, draws, answer.into())?,
                 };
                 // If another call was first, look again at what it did.
                 if let Some(recorded) = done {
-                    return Ok(recorded.map(|()| answer)?);
+                    return Ok(recorded.map(|()| answer).map_err(Uncertain::from)?);
                 }
             }
         })
@@ -267,58 +233,12 @@ impl Call<'_> {
         hold: &ReservationSnapshot<'_>,
         end: EndKind,
         answer: Answer,
-    ) -> Result<Option<Result<(), Uncertain>>, PartialError> {
+    ) -> Result<Option<Result<(), WriterGone>>, PartialError> {
         if hold.head.swap_to(Phase::Ending).is_err() {
             return Ok(None);
         }
         self.keep_if_asked(hold.head)?;
-        Ok(Some(self.finish_hold(hold.head, end, answer).recorded.map_err(Uncertain::from)))
-    }
-
-    /// Does a step that leaves the hold with other lines. `None` if another call was first.
-    fn step(
-        self,
-        hold: &ReservationSnapshot<'_>,
-        plan: &StepPlan,
-        answer: Answer,
-    ) -> Result<Option<Result<(), Uncertain>>, PartialError> {
-        let (engine, now) = (self.engine, self.now());
-        // Law 5: obtain what can run out before anything moves.
-        let slots = engine
-            .take_slots(plan.lines.len(), now)
-            .ok_or(PartialError::Full { slots: engine.max_slots })?;
-        let record = engine
-            .step_record(plan)
-            .at(now)
-            .reservation(hold.record.id, hold.head.state.expires_at())
-            .owner(hold.record.owner)
-            .of_hold(self, answer);
-        // Law 3: swap the whole word, so that the lines are still the ones that the plan was made
-        // for.
-        if hold.head.swap_to(Phase::Ending).is_err() {
-            slots.into_iter().for_each(|slot| engine.slots.put_back(slot, now));
-            return Ok(None);
-        }
-        if let Err(missing) = self.keep_if_asked(hold.head) {
-            slots.into_iter().for_each(|slot| engine.slots.put_back(slot, now));
-            return Err(missing.into());
-        }
-        let gift = |&(level, qty): &(LevelIndex, Quantity)| CellDelta {
-            cell: CellId::level(level),
-            delta: Delta::give_back(qty),
-        };
-        // Law 2: queue first, then sell and give back, then show the new lines.
-        let recorded = engine.queue_and_give(record, plan.given_back.iter().map(gift));
-        engine.add_sold(&plan.sold, hold.head.slot.chain().keeps());
-        let lines: Vec<(VacantSlot<'_>, SlotLine)> =
-            slots.into_iter().zip(plan.lines.iter().copied()).collect();
-        let phase = plan.phase();
-        let chain = engine.slots.replace_lines(hold.head, &lines, phase, now);
-        if phase.is_final() {
-            let unsettled = plan.lines.iter().any(SlotLine::is_unsettled);
-            engine.slots.retire(hold.head.number, chain, unsettled, now);
-        }
-        Ok(Some(recorded.map_err(Uncertain::from)))
+        Ok(Some(self.finish_hold(hold.head, end, answer).recorded))
     }
 }
 
@@ -407,22 +327,6 @@ impl Engine {
         let (warehouse, product) = self.names_of(level);
         let (warehouse, product) = (warehouse.as_ref().into(), product.as_ref().into());
         PartialError::NotHeld { warehouse, product, needed, held }
-    }
-
-    /// One record with all entries of the step.
-    fn step_record(&self, plan: &StepPlan) -> RecordBuilder<'_> {
-        let first =
-            if plan.sold.is_empty() { AdjustmentType::Returned } else { AdjustmentType::Sold };
-        let sold = plan.sold.iter().map(|line| (AdjustmentType::Sold, line));
-        let given_back = plan.given_back.iter().map(|line| (AdjustmentType::Returned, line));
-        sold.chain(given_back).fold(self.recorder.movement_of(first), |record, (movement, line)| {
-            let &(level, qty) = line;
-            if movement == first {
-                record.line(level, qty.get())
-            } else {
-                record.and(movement, level, qty)
-            }
-        })
     }
 }
 

@@ -10,6 +10,7 @@ use crate::base::quantity::Quantity;
 use crate::engine::call::Call;
 use crate::engine::durability::{Durability, OperationKind};
 use crate::engine::hold_options::{HoldOptions, NoOptions};
+use crate::engine::ops::basket::Purpose;
 use crate::engine::place::{LevelRef, OwnLevel};
 use crate::engine::request::on_requests_for_holds;
 use crate::engine::request_options::SafetyStock;
@@ -20,10 +21,12 @@ use crate::reservation::chain::Chain;
 use crate::reservation::id::ReservationId;
 use crate::reservation::line::SlotLine;
 use crate::reservation::slot::ReservationRecord;
-use crate::stock::cell::Change;
+use crate::stock::cell::{CellId, Change};
 use crate::stock::handle::{LevelHandle, LevelIndex};
 use crate::stock::level::StockLevel;
+use crate::stock::mcas::CellDelta;
 use crate::stock::warehouse::Warehouse;
+use crate::stock::word::Delta;
 
 impl InventoryManager {
     /// Holds units for a buyer, for `ttl` at most. Never holds more units than there are: two
@@ -41,6 +44,8 @@ impl InventoryManager {
     /// # Errors
     /// [`ReserveError::Insufficient`] if fewer units are available above the [safety
     /// stock](Self::set_safety_stock), also if the product was stocked only in other warehouses.
+    /// [`ReserveError::Limit`] if a [limit](Self::define_limit) covers the product and the subject
+    /// has drawn all of it, or the call names no subject ([`Request::subject`](crate::Request::subject)).
     /// [`PlaceError::NeverStocked`](crate::PlaceError::NeverStocked) if this engine has never heard
     /// of the product. Unless the error is [`Uncertain`](crate::Uncertain), nothing has moved. See
     /// [`ReserveError`] for the rest.
@@ -126,6 +131,8 @@ pub(in crate::engine) struct ResolvedLine<'a> {
     /// How many units it has to leave available. The setting is read once, so that all steps of the
     /// call decide alike.
     pub(in crate::engine) floor: u32,
+    /// A limit per subject covers the product.
+    pub(in crate::engine) limited: bool,
 }
 
 impl<'a> ResolvedLine<'a> {
@@ -136,7 +143,9 @@ impl<'a> ResolvedLine<'a> {
         qty: Quantity,
         safety_stock: SafetyStock,
     ) -> Self {
-        Self { handle, level, qty, floor: safety_stock.floor_of(level) }
+        let bounds = level.bounds();
+        let floor = safety_stock.floor_in(bounds);
+        Self { handle, level, qty, floor, limited: bounds.limited }
     }
 
     /// What is available at this moment, if that is less than the line takes and leaves. Writes
@@ -146,6 +155,13 @@ impl<'a> ResolvedLine<'a> {
         let available = self.level.available();
         // Both are at most `MAX_UNITS`, so their sum fits.
         (available < self.qty.get() + self.floor).then_some(available)
+    }
+
+    /// The line of a commit that takes the units.
+    #[inline(always)]
+    pub(in crate::engine) fn cell_delta(self) -> CellDelta {
+        let cell = CellId::level(self.handle);
+        CellDelta { cell, delta: Delta::hold(self.qty).above(self.floor) }
     }
 
     /// Takes the units, if so many are there. `Err` holds what is available.
@@ -196,7 +212,7 @@ impl Engine {
         }
         let (own, qty) = self.checked_line(level.into(), quantity)?;
         self.ttl_limits.check_hold(ttl)?;
-        let Some(line) = self.line_at_once(own, qty) else {
+        let Some(line) = self.line_at_once(own, qty).filter(|line| !line.limited) else {
             return Call::plain(self).reserve(level.into(), quantity, ttl);
         };
         self.hold(NoOptions::UNDATED, line, ttl)
@@ -269,6 +285,9 @@ impl Call<'_> {
         self.keyed(OperationKind::Reserve, shape, |call| {
             call.engine.ttl_limits.check_hold(ttl)?;
             let line = call.engine.line_to_sell(level, qty, call.safety_stock())?;
+            if line.limited {
+                return Ok(call.take_basket(&[line], Purpose::Hold { ttl })?);
+            }
             call.engine.hold(call, line, ttl)
         })
     }
@@ -279,6 +298,9 @@ impl Call<'_> {
         self.keyed(OperationKind::Sell, shape, |call| {
             let engine = call.engine;
             let line = engine.line_to_sell(level, qty, call.safety_stock())?;
+            if line.limited {
+                return Ok(call.take_basket(&[line], Purpose::Sale { retaken_from: None })?);
+            }
             if line.too_few().is_some() {
                 engine.look_for_overdue(line)?;
             }
@@ -300,7 +322,7 @@ impl Call<'_> {
             let recorded = record.queue();
             line.level.sold_to(call.keeps_until_shipped()).add(qty);
             let (number, sold) = (slot.number(), record_of(call, id, line));
-            engine.slots.publish_sold(slot, sold);
+            engine.slots.publish_sold(slot, sold, None);
             engine.slots.retire(number, sold.chain, true, now);
             recorded?;
             Ok(id)

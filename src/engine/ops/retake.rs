@@ -232,7 +232,7 @@ impl Call<'_> {
                 ..self.options().clone()
             };
             let call = self.with_options(&options).at(now);
-            Ok(ConfirmOrRetake::Retaken(call.take_basket(&wanted, Purpose::Retake(id))?))
+            Ok(ConfirmOrRetake::Retaken(call.take_basket(&wanted, Purpose::Sale { retaken_from: Some(id) })?))
         });
         match answer {
             Ok(ConfirmOrRetake::Retaken(by)) if !first => {

@@ -1,11 +1,12 @@
 //! The units of a reservation's lines: how its steps sell them, give them back, and take sold ones.
 
-use crate::audit::record_builder::RecordBuilder;
 use crate::audit::wake_signal::WriterGone;
 use crate::base::quantity::Quantity;
 use crate::engine::Engine;
+use crate::engine::allowances::settle::Gifts;
 use crate::engine::call::Call;
 use crate::engine::ops::hold_end::{EndKind, NotSold};
+use crate::engine::recording::QueuedRecord;
 use crate::reservation::line::SlotLine;
 use crate::reservation::slots::HeldSlot;
 use crate::stock::cell::CellId;
@@ -78,33 +79,47 @@ impl Engine {
         }
     }
 
-    /// Queues the record of what the lines hold, then sells or returns it.
+    /// Queues the record of what the lines hold, then sells or returns it, and gives the `gifts` of
+    /// allowances.
     pub(super) fn end_lines(
         &self,
-        record: RecordBuilder<'_>,
+        record: impl QueuedRecord,
         end: EndKind,
         lines: &[SlotLine],
         kept: bool,
+        mut gifts: Gifts,
     ) -> Result<(), WriterGone> {
-        let record = record.lines(lines.iter().map(|line| (line.level, line.held)));
-        if end == EndKind::Sell {
+        if end == EndKind::Sell && gifts.is_empty() {
             let recorded = record.queue_while_written();
             lines.iter().for_each(|line| self.give_line(end, *line, kept));
             return recorded;
         }
-        // A hold's lines are sorted by level, each level once, as its basket was.
+        if end == EndKind::Sell {
+            let recorded = self.queue_and_give(record, gifts.iter().copied());
+            lines.iter().for_each(|line| self.give_line(end, *line, kept));
+            self.retire_allowances(&gifts);
+            return recorded;
+        }
+        // A hold's lines are sorted by level, each level once, as its basket was. What comes back of
+        // allowances sorts before them.
         let gift = |line: &SlotLine| CellDelta {
             cell: CellId::level(line.level),
             delta: Quantity::new(line.held).map_or(Delta::NOTHING, Delta::give_back),
         };
-        self.queue_and_give(record, lines.iter().map(gift))
+        if gifts.is_empty() {
+            return self.queue_and_give(record, lines.iter().map(gift));
+        }
+        lines.iter().map(gift).for_each(|gift| gifts.push(gift));
+        let recorded = self.queue_and_give(record, gifts.iter().copied());
+        self.retire_allowances(&gifts);
+        recorded
     }
 
     /// Queues the record, then gives all units at one instant (Law 4). The gifts must be sorted by
     /// cell, and must be such that they always fit.
     pub(in crate::engine) fn queue_and_give(
         &self,
-        record: RecordBuilder<'_>,
+        record: impl QueuedRecord,
         gifts: impl ExactSizeIterator<Item = CellDelta> + Clone,
     ) -> Result<(), WriterGone> {
         let commit = if gifts.len() > 1 { self.commit(gifts.clone()).ok() } else { None };

@@ -104,6 +104,8 @@ pub struct Refusals {
     pub suspended: u64,
     /// The engine accepted no calls: its queue was nearly full, or it was stopped or closed.
     pub unavailable: u64,
+    /// A [limit per subject](crate::InventoryManager::define_limit) refused it.
+    pub limited: u64,
 }
 
 /// The health of an engine.
@@ -188,6 +190,7 @@ impl Engine {
                 full: refused(Refusal::Full),
                 suspended: refused(Refusal::Suspended),
                 unavailable: refused(Refusal::Unavailable),
+                limited: refused(Refusal::Limited),
             },
             sweeper_lag: self.sweeper_lag(),
             alert_backlog: self.dispatcher.backlog(),

@@ -17,7 +17,8 @@ use super::{LINE, NAME, OWNER, SETTLED, Slot};
 use crate::base::clock::Timestamp;
 use crate::base::sync::Ordering;
 use crate::reservation::line::DRAW;
-use crate::stock::allowance::key::{AllowanceIndex, AllowanceKey, RuleNumber, SubjectHash};
+use crate::stock::allowance::key::{AllowanceKey, RuleNumber, SubjectHash};
+use crate::stock::handle::AllowanceIndex;
 
 const UNTIL_BITS: u32 = 42;
 const UNTIL_MASK: u64 = (1 << UNTIL_BITS) - 1;

@@ -45,10 +45,6 @@ impl fmt::Debug for SubjectHash {
     }
 }
 
-/// Where an allowance is: its number among those of the engine, as long as something of it is drawn.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct AllowanceIndex(pub(crate) u32);
-
 /// An allowance: what this subject has drawn under this rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct AllowanceKey {

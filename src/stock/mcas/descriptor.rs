@@ -34,7 +34,7 @@ pub(super) struct DescriptorLine {
     /// the same for all drivers.
     place: AtomicU64,
     /// Split fulfillment: `turn` of line `n` holds, in its lower half, the number of the line that
-    /// is filled as the `n`-th; in the upper half, how many units that one must keep available.
+    /// is filled at turn `n`, counted from behind the fixed lines; in the upper half, how many units that one must keep available.
     turn: AtomicU64,
     /// What the operation does to the cell. Written before the first mark. Split fulfillment writes
     /// it before the decision; every driver writes the same value.
@@ -192,14 +192,17 @@ pub(super) struct Descriptor {
 /// What an operation is, beside its lines.
 ///
 /// ```text
-///   63 ..... 33   32 .......... 31   30 .............. 0
-/// +-------------+------------------+--------------------+
-/// | lines       | log order        |  quantity to fill  |
-/// +-------------+------------------+--------------------+
+///   63 ... 49   48 ... 33   32 .......... 31   30 .............. 0
+/// +-----------+-----------+------------------+--------------------+
+/// | fixed     | lines     | log order        |  quantity to fill  |
+/// +-----------+-----------+------------------+--------------------+
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Head {
     pub(super) lines: usize,
+    /// Split fulfillment: how many of the lines, the first ones, fill nothing; 0 in all other
+    /// operations.
+    pub(super) fixed: usize,
     pub(super) log_order: LogOrder,
     /// Split fulfillment: the quantity to fill; 0 in all other operations.
     pub(super) fill: u32,
@@ -207,6 +210,11 @@ pub(super) struct Head {
 
 const LOG_ORDER_SHIFT: u32 = 31;
 const LINES_SHIFT: u32 = 33;
+const FIXED_SHIFT: u32 = 49;
+const LINES_MASK: u64 = (1 << (FIXED_SHIFT - LINES_SHIFT)) - 1;
+/// The most lines of a split fulfillment that fill nothing.
+pub(super) const MAX_FIXED: usize = (1 << (u64::BITS - FIXED_SHIFT)) - 1;
+const _: () = assert!(MAX_LINES as u64 <= LINES_MASK, "every number of lines fits");
 const _: () = assert!(MAX_UNITS >> LOG_ORDER_SHIFT == 0, "every quantity fits");
 
 impl Head {
@@ -225,7 +233,10 @@ impl Head {
             LogOrder::ByOwner => 1,
             LogOrder::BeforeVisible => 2,
         };
-        (self.lines as u64) << LINES_SHIFT | log_order << LOG_ORDER_SHIFT | u64::from(self.fill)
+        (self.fixed as u64) << FIXED_SHIFT
+            | (self.lines as u64) << LINES_SHIFT
+            | log_order << LOG_ORDER_SHIFT
+            | u64::from(self.fill)
     }
 
     fn from_bits(bits: u64) -> Self {
@@ -235,7 +246,8 @@ impl Head {
             _ => LogOrder::BeforeVisible,
         };
         let fill = (bits & u64::from(MAX_UNITS)) as u32;
-        Self { lines: (bits >> LINES_SHIFT) as usize, log_order, fill }
+        let lines = (bits >> LINES_SHIFT & LINES_MASK) as usize;
+        Self { lines, fixed: (bits >> FIXED_SHIFT) as usize, log_order, fill }
     }
 }
 

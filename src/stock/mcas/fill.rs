@@ -44,7 +44,7 @@ pub(crate) fn plan_stops(stops: &mut [FillStop]) -> &[FillStop] {
 pub(super) fn fill(view: &OperationView<'_>) -> Result<(), u64> {
     let wanted = view.head.fill;
     let mut missing = wanted;
-    for turn in 0..view.head.lines {
+    for turn in view.head.fixed..view.head.lines {
         let (at, floor) = view.descriptor.line(turn).turn();
         let (line, word) = (view.descriptor.line(at), view.replaced(at));
         let free = word.available().saturating_sub(floor);

@@ -4,7 +4,9 @@ use std::borrow::Borrow;
 
 use super::Site;
 use super::control::{Control, Status};
-use super::descriptor::{Descriptor, DescriptorLine, Head, INLINE, MAX_LINES, Shortage};
+use super::descriptor::{
+    Descriptor, DescriptorLine, Head, INLINE, MAX_FIXED, MAX_LINES, Shortage,
+};
 use super::drive::{Driver, resolve};
 use super::fill::FillStop;
 use super::line::CellDelta;
@@ -57,7 +59,8 @@ impl<'s, S: Site + ?Sized> Operation<'s, S> {
         log_order: LogOrder,
     ) -> Result<Self, PoolExhausted> {
         let lines = lines.into_iter();
-        let operation = Self::take(site, lines.len(), 0, log_order)?;
+        let head = Head { lines: lines.len(), fixed: 0, log_order, fill: 0 };
+        let operation = Self::take(site, head)?;
         let notes = operation.descriptor;
         for (at, line) in lines.enumerate() {
             let &CellDelta { cell, delta } = line.borrow();
@@ -68,34 +71,43 @@ impl<'s, S: Site + ?Sized> Operation<'s, S> {
     }
 
     /// Prepares a hold of `quantity` out of several levels, greedily in the order of their turns.
-    /// `stops` must come from [`plan_stops`](super::plan_stops). Fails only if no descriptor is
-    /// left.
+    /// `stops` must come from [`plan_stops`](super::plan_stops). The `fixed` lines are done besides,
+    /// or nothing is: sorted, and all before the levels. Fails only if no descriptor is left.
     pub(crate) fn begin_fill(
         site: &'s S,
+        fixed: &[CellDelta],
         stops: &[FillStop],
         quantity: Quantity,
         log_order: LogOrder,
     ) -> Result<Self, PoolExhausted> {
         debug_assert!(stops.is_sorted_by(|one, next| one.cell < next.cell));
-        let operation = Self::take(site, stops.len(), quantity.get(), log_order)?;
-        for (at, stop) in (0..).zip(stops) {
-            operation.descriptor.line(at as usize).write(stop.cell, Delta::NOTHING);
-            operation.descriptor.line(stop.turn as usize).set_turn(at, stop.floor);
+        debug_assert!(fixed.iter().all(|line| stops.iter().all(|stop| line.cell < stop.cell)));
+        assert!(fixed.len() <= MAX_FIXED, "a split fulfillment has few lines besides its levels");
+        let head = Head {
+            lines: fixed.len() + stops.len(),
+            fixed: fixed.len(),
+            log_order,
+            fill: quantity.get(),
+        };
+        let operation = Self::take(site, head)?;
+        let notes = operation.descriptor;
+        for (at, line) in fixed.iter().enumerate() {
+            notes.line(at).write(line.cell, line.delta);
+        }
+        for (at, stop) in (fixed.len()..).zip(stops) {
+            notes.line(at).write(stop.cell, Delta::NOTHING);
+            // No operation has 2^32 lines.
+            notes.line(fixed.len() + stop.turn as usize).set_turn(at as u32, stop.floor);
         }
         Ok(operation)
     }
 
     #[inline(always)]
-    fn take(
-        site: &'s S,
-        lines: usize,
-        fill: u32,
-        log_order: LogOrder,
-    ) -> Result<Self, PoolExhausted> {
+    fn take(site: &'s S, head: Head) -> Result<Self, PoolExhausted> {
+        let lines = head.lines;
         assert!(lines <= MAX_LINES, "an operation has at most {MAX_LINES} lines, not {lines}");
         let TakenDescriptor { number, sequence, descriptor } = site.pool().take()?;
         descriptor.make_room(lines);
-        let head = Head { lines, log_order, fill };
         descriptor.write_head(head);
         Ok(Self { site, descriptor, mark: Mark::owner(number, sequence), head })
     }

@@ -165,7 +165,7 @@ impl Testbed {
         };
         let mut stops: Vec<_> = (0..).zip(cells).map(stop).collect();
         let quantity = Quantity::new(units).expect("a legal quantity");
-        Operation::begin_fill(self, plan_stops(&mut stops), quantity, log_order(when))
+        Operation::begin_fill(self, &[], plan_stops(&mut stops), quantity, log_order(when))
             .expect("there is a slot")
     }
 
