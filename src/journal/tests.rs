@@ -27,6 +27,8 @@ use crate::reservation::id::{Owner, ReservationId};
 use crate::stock::allowance::key::{AllowanceKey, RuleNumber, SubjectHash};
 use crate::stock::handle::{LevelIndex, ProductIndex, WarehouseIndex};
 
+mod limits;
+
 /// Names for the encoder: every level is product 7 in warehouse 3.
 struct SomeNames;
 
