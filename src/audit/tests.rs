@@ -2,6 +2,7 @@
 //! panic.
 
 mod broken;
+mod drawn;
 mod looking;
 
 use std::collections::{BTreeSet, HashMap};

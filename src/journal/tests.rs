@@ -1,9 +1,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use proptest::prelude::*;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
+use crate::audit::draw::DrawMark;
+use crate::audit::draw::tests::marks;
 use crate::audit::durable_sink::DurableSink;
 use crate::audit::entry::{AdjustmentType, EventType};
 use crate::audit::record::{KeyMark, PlainEntry, Record, RecordBuf, ShortBytes, Subject};
@@ -11,7 +14,7 @@ use crate::audit::view::Names;
 use crate::base::bytes::Cursor;
 use crate::base::clock::Timestamp;
 use crate::base::wake::Wakers;
-use crate::journal::format::decode::{Decoded, Decoder};
+use crate::journal::format::decode::{Decoded, DecodedRecord, Decoder};
 use crate::journal::format::encode::Encoder;
 use crate::journal::format::segment::Point;
 use crate::journal::format::usual::usual_fingerprint;
@@ -21,7 +24,10 @@ use crate::journal::storage::place::JournalPlace;
 use crate::journal::storage::simulated::SimulatedDisk;
 use crate::journal::writer::{JournalWriter, ResumePoint};
 use crate::reservation::id::{Owner, ReservationId};
+use crate::stock::allowance::key::{AllowanceKey, RuleNumber, SubjectHash};
 use crate::stock::handle::{LevelIndex, ProductIndex, WarehouseIndex};
+
+mod limits;
 
 /// Names for the encoder: every level is product 7 in warehouse 3.
 struct SomeNames;
@@ -83,6 +89,17 @@ fn long_record() -> RecordBuf {
         fingerprint: u128::MAX - 1,
         answer: ShortBytes::new(&[1, 2]).expect("short"),
     });
+    record
+}
+
+/// A basket of two lines, each of which draws under two rules.
+fn drawing_record() -> RecordBuf {
+    let mut record = long_record();
+    for (line, rule) in [(0, 1), (0, 300), (1, 1), (1, 70_000)] {
+        let key = AllowanceKey { rule: RuleNumber(rule), subject: SubjectHash([line as u8; 16]) };
+        let (version, maximum, used_after) = (2, 5, 4);
+        record.draws.push(DrawMark { key, version, maximum, used_after, passed: true, line });
+    }
     record
 }
 
@@ -177,6 +194,7 @@ fn encoded(record: RecordBuf) -> (RecordBuf, usize) {
     let Ok(Some(Decoded::Record(read))) = decoder.next() else { panic!("a long record") };
     let Record::Buffered(written) = record else { panic!("as above") };
     assert_eq!((read.steps.key, &read.steps.lines), (written.key, &written.lines));
+    assert_eq!(read.steps.draws, written.draws);
     (*written, encoder.len())
 }
 
@@ -205,6 +223,66 @@ fn a_fingerprint_or_an_answer_that_is_not_the_usual_one_is_written_whole() {
     }
 }
 
+proptest! {
+    #[test]
+    fn draws_are_read_back_with_their_record(
+        draws in marks(6),
+        has_key: bool,
+        keep: bool,
+        records in 1..4_usize,
+    ) {
+        let mut written = long_record();
+        written.draws = draws;
+        written.keep = keep;
+        if !has_key {
+            written.key = None;
+        }
+        let mut encoder = encoder();
+        // What one record has is not in the next one.
+        for _ in 0..records {
+            let record = Decoded::Record(&DecodedRecord { steps: written, ..Default::default() });
+            encoder.put(&record.to_record(), &SomeNames);
+            let Record::Buffered(record) = record.to_record() else { panic!("a long record") };
+            written = *record;
+            encoder.put(&Record::Buffered(Box::new(opening())), &SomeNames);
+        }
+        let mut decoder = Decoder::new(&encoder.records, &encoder.notes, encoder.base);
+        for _ in 0..records {
+            let Ok(Some(Decoded::Record(read))) = decoder.next() else { panic!("a long record") };
+            prop_assert_eq!(&read.steps.draws, &written.draws);
+            prop_assert_eq!((&read.steps.lines, read.steps.key), (&written.lines, written.key));
+            prop_assert_eq!((read.steps.keep, &read.steps.metadata), (keep, &written.metadata));
+            let Ok(Some(Decoded::Record(next))) = decoder.next() else { panic!("a long record") };
+            prop_assert_eq!(&next.steps.draws[..], &[]);
+        }
+        prop_assert!(matches!(decoder.next(), Ok(None)));
+    }
+}
+
+/// A call with a subject has a fingerprint of its own, and one like it without has the usual one.
+#[test]
+fn a_draw_changes_nothing_of_how_a_key_is_written() {
+    let draw = DrawMark {
+        key: AllowanceKey { rule: RuleNumber(1), subject: SubjectHash([7; 16]) },
+        version: 1,
+        maximum: 2,
+        used_after: 2,
+        passed: false,
+        line: 0,
+    };
+    for (place, usual) in of_a_shop(id(3)).map(|record| encoded(record).1).into_iter().enumerate() {
+        for (is_usual, more) in [(true, 0), (false, 16)] {
+            let [reserved, sold] = of_a_shop(id(3));
+            let mut record = if place == 0 { reserved } else { sold };
+            record.draws.push(draw);
+            let key = record.key.as_mut().expect("it has one");
+            key.fingerprint ^= u128::from(!is_usual);
+            // A count, five numbers, a byte of flags, and the subject.
+            assert_eq!(encoded(record).1, usual + more + 1 + 5 + 1 + 16);
+        }
+    }
+}
+
 #[test]
 fn no_bytes_make_the_decoder_panic() {
     let mut encoder = encoder();
@@ -214,6 +292,7 @@ fn no_bytes_make_the_decoder_panic() {
     for record in of_a_shop(id(3)) {
         encoder.put(&Record::Buffered(Box::new(record)), &SomeNames);
     }
+    encoder.put(&Record::Buffered(Box::new(drawing_record())), &SomeNames);
     let (records, notes) = (encoder.records.clone(), encoder.notes.clone());
     let read = |records: &[u8], notes: &[u8]| {
         let mut decoder = Decoder::new(records, notes, Timestamp::MAX);

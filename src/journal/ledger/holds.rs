@@ -62,7 +62,7 @@ pub(crate) struct HoldDraw {
 }
 
 impl HoldDraw {
-    fn place(&self) -> (LevelIndex, AllowanceKey) {
+    pub(super) fn place(&self) -> (LevelIndex, AllowanceKey) {
         (self.level, self.key)
     }
 }

@@ -11,6 +11,7 @@ mod definitions;
 pub(crate) mod holds;
 pub(crate) mod levels;
 pub(crate) mod limits;
+mod limits_state;
 pub(crate) mod state;
 #[cfg(all(test, not(loom)))]
 mod tests;

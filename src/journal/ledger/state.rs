@@ -51,6 +51,10 @@ impl Ledger {
         let clock_at = out.len();
         put_clock(&mut out, &self.clock, now);
         out[clock_at] |= if self.tracks { TRACKS } else { 0 };
+        if !self.limits.is_empty() {
+            out[clock_at] |= LIMITS;
+            self.put_limits(&mut out);
+        }
         out
     }
 
@@ -160,7 +164,10 @@ impl Ledger {
         }
         let kind = from.byte().or_no(SHORT)?;
         ledger.tracks = kind & TRACKS != 0;
-        ledger.clock = clock(from, kind & !TRACKS, ledger.next_sequence, now)?;
+        ledger.clock = clock(from, kind & !(TRACKS | LIMITS), ledger.next_sequence, now)?;
+        if kind & LIMITS != 0 {
+            ledger.read_limits(from)?;
+        }
         ledger.count_tracked();
         if decided > DECIDED_KEPT || !cursor.is_empty() || ledger.next_sequence == 0 {
             return Err(NoRecord { what: "more than a ledger has" });
@@ -280,12 +287,12 @@ impl Ledger {
 
 const UNDEFINED_PLACE: NoRecord = NoRecord { what: "a place that was never defined" };
 
-fn put_text(out: &mut Vec<u8>, text: &str) {
+pub(super) fn put_text(out: &mut Vec<u8>, text: &str) {
     put_varint(out, text.len() as u64);
     out.extend_from_slice(text.as_bytes());
 }
 
-fn text(from: &mut Cursor<'_>) -> DecodeResult<String> {
+pub(super) fn text(from: &mut Cursor<'_>) -> DecodeResult<String> {
     let bytes = from.counted().or_no(SHORT)?;
     String::from_utf8(bytes.to_vec()).ok().or_no("a name that is no text")
 }
@@ -327,7 +334,7 @@ fn capacity(number: u64) -> DecodeResult<Setting<u32>> {
 
 const OUT_OF_BOUNDS: &str = "a count that leaves its bounds";
 
-fn units(from: &mut Cursor<'_>) -> DecodeResult<u32> {
+pub(super) fn units(from: &mut Cursor<'_>) -> DecodeResult<u32> {
     from.varint32().filter(|units| *units <= MAX_UNITS).or_no(OUT_OF_BOUNDS)
 }
 
@@ -375,6 +382,9 @@ const CLOCK_AND_STEP: u8 = 2;
 /// Set in the clock's byte where the law of tracked units holds. Older libraries take such a byte
 /// for an unknown clock, pass the checkpoint over, and replay.
 const TRACKS: u8 = 1 << 2;
+/// Set in the clock's byte where limits follow the clock. Older libraries pass the checkpoint over,
+/// too, and then refuse the segments with limits as of a later version.
+const LIMITS: u8 = 1 << 3;
 
 fn put_clock(out: &mut Vec<u8>, clock: &JournalClock, now: u64) {
     out.push(if clock.step.is_some() { CLOCK_AND_STEP } else { CLOCK });

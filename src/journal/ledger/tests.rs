@@ -5,6 +5,7 @@ use crate::journal::format::decode::{Decoded, DecodedRecord};
 use crate::journal::ledger::holds::HoldLine;
 use crate::stock::handle::{LevelIndex, ProductIndex, WarehouseIndex};
 
+mod limits;
 mod tracked;
 
 const SF: WarehouseIndex = WarehouseIndex(0);
