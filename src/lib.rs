@@ -85,7 +85,7 @@ pub use base::error::{
 };
 pub use base::quantity::{InvalidQuantity, MAX_UNITS};
 pub use engine::{
-    BasketLine, Builder, ConfirmOrRetake, Durability, Health, HoldRequest, InventoryManager,
+    BasketLine, Builder, ConfirmOrRetake, Durability, Health, HoldRequest, InventoryManager, SaleRequest,
     KeyAnswer, KeyLookup, LevelRef, LevelSnapshot, LimitUsage, Limits, OperationKind,
     OutcomeFigures, ProductRef, Refusals, Release, Request, ReservationCursor, ReservationPage,
     Shutdown, Stats, Totals, TransferDecision, TransferRequest, TransferRequestBuilder,
@@ -95,7 +95,7 @@ pub use engine::{
 #[cfg(feature = "journal")]
 #[cfg_attr(docsrs, doc(cfg(feature = "journal")))]
 pub use engine::{
-    BrokenLevel, Consumer, ConsumerStatus, LiveVerifyReport, Prefetch, RecoveryReport, Undone,
+    BrokenAllowance, BrokenLevel, Consumer, ConsumerStatus, LiveVerifyReport, Prefetch, RecoveryReport, Undone,
 };
 pub use idempotency::{IdempotencyKey, KeyHash};
 #[cfg(feature = "journal")]

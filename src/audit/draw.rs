@@ -53,6 +53,13 @@ pub struct EntryDraw {
     pub passed: bool,
 }
 
+impl EntryDraw {
+    /// The allowance.
+    pub(crate) fn key(&self) -> AllowanceKey {
+        AllowanceKey { rule: RuleNumber(self.rule), subject: self.subject }
+    }
+}
+
 impl From<&DrawMark> for EntryDraw {
     fn from(mark: &DrawMark) -> Self {
         let &DrawMark { key, version, maximum, used_after, passed, line: _ } = mark;

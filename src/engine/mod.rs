@@ -86,7 +86,7 @@ pub use view::queries::{ReservationCursor, ReservationPage, WarehouseLevel};
 pub use view::snapshot::{LevelSnapshot, Totals};
 pub use view::stats::{Health, OutcomeFigures, Refusals, Stats};
 #[cfg(feature = "journal")]
-pub use view::verify::{BrokenLevel, LiveVerifyReport};
+pub use view::verify::{BrokenAllowance, BrokenLevel, LiveVerifyReport};
 pub use when_durable::WhenDurable;
 
 #[cfg(not(feature = "journal"))]

@@ -22,6 +22,7 @@ mod golden;
 mod keeping;
 mod late;
 mod late_payments;
+mod limits;
 mod lineage;
 mod lock_returned;
 mod lost;

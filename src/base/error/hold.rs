@@ -295,6 +295,12 @@ error_table! {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ConfirmError {
+    /// A limit counts what this sale draws, which needs new slots, and all are in use. Nothing
+    /// moved, and the hold is still pending. No other confirm needs any.
+    Full {
+        /// The configured maximum.
+        slots: u32,
+    },
     /// The hold has ended, or never existed.
     Gone(Gone),
     /// The call asks to [keep the reservation](crate::Request::keep_until_shipped), and units that
@@ -316,6 +322,8 @@ pub enum ConfirmError {
 
 error_table! {
     ConfirmError {
+        Self::Full { slots } => Limit("reservations_full").retry(),
+            "all {slots} reservation slots are in use";
         Self::NotSold { needed, sold } => Short("not_sold").on_record(),
             "the reservation can't be kept: it sold {needed} units before, {sold} are still there";
         Self::Changing => Busy("hold_changing").retry(),

@@ -120,6 +120,9 @@ pub enum JournalError {
         /// Its name.
         warehouse: String,
     },
+    /// The journal has limits by subject, and the builder gave no secret, or another one than the
+    /// journal was written with. Under another one nobody would have drawn anything.
+    OtherSecret,
     /// The journal holds more products, levels or slots of reservations than this engine takes.
     /// An engine can always open what an engine of the same settings has written.
     TooMany {
@@ -173,6 +176,8 @@ error_table! {
             "the journal, of {entries} entries, never had the hash {expected}";
         Self::MissingWarehouse { warehouse } => Invalid("missing_warehouse"),
             "the journal has stock of warehouse {warehouse:?}, which the builder was not given";
+        Self::OtherSecret => Conflict("other_subject_secret"),
+            "the journal has limits by subject, and was written with another subject secret";
         Self::TooMany { what, needed, most, setting } => Limit("journal_too_large"),
             "the journal needs {needed} {what}, and this engine takes {most}{}",
             Remedy { setting: *setting, needed: *needed };

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::base::ceilings::{Ceilings, MOST_SLOTS};
+use crate::base::ceilings::{Ceilings, MOST_ALLOWANCES, MOST_SLOTS};
 use crate::base::error::BuildError;
 use crate::base::text_limits::{MOST_NOTES, MOST_TEXT, TextLimits};
 use crate::engine::answer::AnswerBytes;
@@ -48,6 +48,7 @@ pub struct Limits {
     /// `None`: the longest time to live, or a day if that is longer.
     longest_total: Option<Duration>,
     pub(in crate::engine) max_reservations: u32,
+    max_allowances: u32,
     pub(in crate::engine) max_basket_lines: usize,
     pub(in crate::engine) text: TextLimits,
     pub(in crate::engine) retention: Retention,
@@ -69,6 +70,7 @@ impl Limits {
             longest_ttl: DAY,
             longest_total: None,
             max_reservations: 1 << 24,
+            max_allowances: 1 << 20,
             max_basket_lines: 10_000,
             text: TextLimits { notes: 64, bytes: 4_096 },
             retention: Retention {
@@ -278,6 +280,17 @@ impl Limits {
         self.longest_total.unwrap_or(DAY.max(self.longest_ttl))
     }
 
+    /// Sets for how many subjects the engine counts at a time, under all
+    /// [limits](crate::InventoryManager::define_limit) together: 1 to 2^28. Who holds nothing, and
+    /// has bought nothing that counts, takes none. Default: 2^20. Each takes 40 to 64 bytes, once it
+    /// is used. When all are, whoever would be the next is refused
+    /// ([`LimitError::Full`](crate::LimitError::Full)).
+    pub fn max_allowances(mut self, subjects: u32) -> Self {
+        self.max_allowances = subjects;
+        self.ceilings.set_allowances(subjects);
+        self
+    }
+
     /// Validates the limits.
     pub(in crate::engine) fn check(&self) -> Result<(), BuildError> {
         let millisecond = Duration::from_millis(1);
@@ -285,6 +298,8 @@ impl Limits {
         check(self.longest_total() >= millisecond, "longest_total_hold", "at least a millisecond")?;
         let slots = 1..=MOST_SLOTS;
         check(slots.contains(&self.max_reservations.into()), "max_reservations", "1 to 2^31")?;
+        let allowances = 1..=MOST_ALLOWANCES;
+        check(allowances.contains(&self.max_allowances.into()), "max_allowances", "1 to 2^28")?;
         check((1..=65_535).contains(&self.max_basket_lines), "max_basket_lines", "1 to 65,535")?;
         let TextLimits { notes, bytes } = self.text;
         check(notes <= MOST_NOTES, "notes", "at most 65,535 notes")?;

@@ -138,6 +138,7 @@ pub(in crate::engine) fn open(
 
     // 5. Check.
     let slots = restore::check_sizes(&replayed.ledger, &builder.limits)?;
+    restore::check_secret(&replayed.ledger, builder.subject_secret)?;
     builder.warehouses = restore::warehouses(&replayed.ledger, builder.warehouses)?;
     let room = slots.max(builder.limits.max_reservations as usize);
 

@@ -1,5 +1,6 @@
 //! Restores an engine's state from the ledger, which is what the journal adds up to.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use crate::audit::entry::EventType;
@@ -18,14 +19,19 @@ use crate::engine::transfers::book::RequestedMove;
 use crate::idempotency::{IdempotencyKey, KeyName};
 use crate::journal::ledger::Ledger;
 use crate::journal::ledger::clock::ClockStep;
-use crate::journal::ledger::holds::{Hold, HoldLine, Standing};
+use crate::journal::ledger::holds::{Hold, HoldDraw, HoldLine, Standing};
+use crate::journal::ledger::limits::RuleState;
 use crate::journal::ledger::transfers::{Decision, DecisionOutcome, TransferState};
+use crate::policy::limit_rule::BY_LEVEL;
+use crate::policy::subject::SubjectHasher;
 use crate::reservation::id::ReservationId;
 use crate::reservation::line::SlotLine;
+use crate::reservation::slot::draw::SlotDraw;
 use crate::reservation::slots::restore::{Restored, RestoredEnd, slots_of};
 use crate::reservation::state::Phase;
+use crate::stock::allowance::key::AllowanceKey;
 use crate::stock::catalog::CatalogFull;
-use crate::stock::handle::LevelIndex;
+use crate::stock::handle::{LevelIndex, ProductIndex};
 
 /// The warehouses in the order of their indexes: first those of the journal, then the builder's new
 /// ones.
@@ -60,18 +66,32 @@ pub(in crate::engine) fn check_sizes(
 ) -> Result<usize, JournalError> {
     limits.ceilings.products.admits(ledger.products.len())?;
     limits.ceilings.levels.admits(ledger.levels.len())?;
+    limits.ceilings.allowances.admits(ledger.limits.allowances.len())?;
     let (mut filled, mut highest, mut known) = (0, 0, 0);
     for hold in ledger.holds.all() {
         known += hold.lines().count();
         if hold.occupies() {
             let lines = lines_of(hold);
             filled += slots_of(end_of(hold), lines, hold.retaken_from().is_some());
+            filled += hold.draws().len();
             highest = highest.max(hold.id.slot() as usize + 1);
         }
     }
     let needed = filled.max(highest);
     limits.ceilings.slots(limits.max_reservations, known).admits(needed)?;
     Ok(needed)
+}
+
+/// Refuses a journal with limits by subject that was written with another secret. Where no such
+/// limit is in force, the secret may be any.
+pub(in crate::engine) fn check_secret(
+    ledger: &Ledger,
+    secret: Option<[u8; 16]>,
+) -> Result<(), JournalError> {
+    let limits = &ledger.limits;
+    let by_subject = |rule: &RuleState| !rule.dropped && &*rule.definition.kind != BY_LEVEL;
+    let same = limits.subjects.is_some() && SubjectHasher::new(secret).check_value() == limits.subjects;
+    if same || !limits.rules.values().any(by_subject) { Ok(()) } else { Err(JournalError::OtherSecret) }
 }
 
 /// The error for a state that no engine can be in. The checks at replay and [`check_sizes`] leave
@@ -121,6 +141,7 @@ impl Engine {
             self.catalog.set_suspended(warehouse, state.suspended);
         }
         self.restore_levels(ledger).ok_or_else(|| fits_nowhere(ledger))?;
+        self.restore_limits(ledger).ok_or_else(|| fits_nowhere(ledger))?;
         let built = crate::engine::ttl_limits::millis(longest_ttl);
         self.ttl_limits.set_longest_ttl(ledger.longest_ttl.under(built));
         let now = self.now();
@@ -199,11 +220,11 @@ impl Engine {
             // With a step back, it was overdue at the newest entry or is not.
             let is_overdue = step.map_or(now, |step| step.from) > hold.expires_at;
             let mut hold = match step {
-                None => restored_of(hold),
+                None => self.restored_of(hold),
                 Some(step) => {
                     let mut shifted = hold.clone();
                     shifted.shift(step);
-                    restored_of(&shifted)
+                    self.restored_of(&shifted)
                 }
             };
             if hold.end.is_some() {
@@ -315,18 +336,68 @@ fn end_of(hold: &Hold) -> Option<Phase> {
     }
 }
 
-fn restored_of(hold: &Hold) -> Restored {
-    let mut lines: Vec<SlotLine> = lines_of(hold).collect();
-    lines.sort_unstable_by_key(|line| line.level);
-    Restored {
-        id: hold.id,
-        owner: hold.owner,
-        expires_at: hold.expires_at,
-        lines,
-        retaken_from: hold.retaken_from(),
-        keep: hold.keep,
-        must_stay: hold.occupies(),
-        end: end_of(hold).map(|phase| RestoredEnd { phase, at: hold.ended_at }),
+impl Engine {
+    /// Restores the limits and what is drawn under them. What was drawn under a rule that was
+    /// dropped is left out, unless a reservation can still give it back.
+    fn restore_limits(&self, ledger: &Ledger) -> Option<()> {
+        let limits = &ledger.limits;
+        for state in limits.rules.values() {
+            if state.dropped {
+                self.rules.enter(&state.definition, &self.subjects);
+            } else {
+                self.rules.define(state.definition.clone(), &self.subjects);
+            }
+        }
+        for (group, products) in &limits.groups {
+            let products: Vec<ProductIndex> = products.iter().copied().collect();
+            self.rules.regroup(group, &products, true);
+        }
+        if !limits.rules.is_empty() {
+            self.cover((0..ledger.products.len()).map(|index| ProductIndex(index as u32)));
+        }
+        let draws = ledger.holds.all().flat_map(|hold| hold.draws());
+        let live: HashSet<AllowanceKey> = draws.map(|draw| draw.key).collect();
+        for (key, state) in &limits.allowances {
+            let dropped = limits.rules.get(&key.rule).is_none_or(|rule| rule.dropped);
+            if dropped && !live.contains(key) {
+                continue;
+            }
+            if let Ok(used) = Quantity::new(state.used) {
+                self.catalog.allowances().restore(*key, used, self).ok()?;
+            }
+        }
+        Some(())
+    }
+
+    fn restored_of(&self, hold: &Hold) -> Restored {
+        let mut lines: Vec<SlotLine> = lines_of(hold).collect();
+        lines.sort_unstable_by_key(|line| line.level);
+        let draw = |draw: &HoldDraw| {
+            let line = lines.binary_search_by_key(&draw.level, |line| line.level).ok()?;
+            let window = self.rules.rule(draw.key.rule).and_then(|rule| rule.counts.window());
+            let until = window.filter(|_| !hold.is_live());
+            Some(SlotDraw {
+                // No reservation has 2^32 lines.
+                line: line as u32,
+                key: draw.key,
+                allowance: self.catalog.allowances().find(draw.key)?,
+                drawn: draw.drawn,
+                of_sale: draw.of_sale,
+                until: until.map_or_else(Timestamp::default, |it| hold.ended_at.saturating_add(it)),
+            })
+        };
+        let draws = hold.draws().iter().filter_map(draw).collect();
+        Restored {
+            id: hold.id,
+            owner: hold.owner,
+            expires_at: hold.expires_at,
+            draws,
+            lines,
+            retaken_from: hold.retaken_from(),
+            keep: hold.keep,
+            must_stay: hold.occupies(),
+            end: end_of(hold).map(|phase| RestoredEnd { phase, at: hold.ended_at }),
+        }
     }
 }
 

@@ -136,6 +136,9 @@ impl Call<'_> {
             EndOutcome::Done(end) => Ok(end.recorded.map_err(Uncertain::from)?),
             EndOutcome::Ended(ended) => Err(self.gone(id, ended)?.into()),
             EndOutcome::NotSold(missing) => Err(missing.into()),
+            EndOutcome::Limited(limit) => Err(limit.into()),
+            EndOutcome::Full { slots } => Err(ConfirmError::Full { slots }),
+            EndOutcome::NotStarted(cause) => Err(cause.into()),
             EndOutcome::InProgress => Err(ConfirmError::Changing),
             EndOutcome::Missing(none) => Err(self.gone_without_record(id, none)?.into()),
         }
@@ -160,10 +163,13 @@ impl Call<'_> {
                         None => Release::AlreadyReleased,
                     }
                 }
-                // A release has no option to keep the hold, so it is never refused for that.
-                EndOutcome::InProgress | EndOutcome::NotSold(_) => {
-                    return Err(ReleaseError::Changing);
-                }
+                EndOutcome::NotStarted(cause) => return Err(cause.into()),
+                // A release has no option to keep the hold, and draws nothing. So it is never
+                // refused for that.
+                EndOutcome::InProgress
+                | EndOutcome::NotSold(_)
+                | EndOutcome::Limited(_)
+                | EndOutcome::Full { .. } => return Err(ReleaseError::Changing),
                 EndOutcome::Missing(none) => call.released_without_record(id, none)?,
             };
             call.record_key_use(outcome)?;
@@ -262,6 +268,10 @@ impl Call<'_> {
             if head.state.is_overdue(self.now()) {
                 if let Some(ended) = self.engine.expire_found(id, head, self.now()) {
                     return EndOutcome::Ended(ended);
+                }
+            } else if end == EndKind::Sell && self.engine.rules.asks_at_sale() {
+                if let Some(outcome) = self.sell_asking(id, head, answer) {
+                    return outcome;
                 }
             } else if head.swap_to(Phase::Ending).is_ok() {
                 return match self.keep_if_asked(head) {
@@ -422,7 +432,7 @@ impl Engine {
         end: EndKind,
         answer: Answer,
     ) -> Option<HoldEnd> {
-        if call.keeps_until_shipped() {
+        if call.keeps_until_shipped() || (end == EndKind::Sell && self.rules.asks_at_sale()) {
             return None;
         }
         let head = self.slots.find_pending(id).filter(|head| !head.state.is_overdue(call.now()))?;

@@ -3,7 +3,9 @@
 use crate::audit::entry::AdjustmentType;
 use crate::audit::wake_signal::WriterGone;
 use crate::base::clock::Timestamp;
-use crate::base::error::{ConfirmError, NoReservation, PartialError, RetakeError};
+use crate::base::error::{
+    ConfirmError, LimitError, NoReservation, NotStarted, PartialError, RetakeError,
+};
 use crate::engine::allowances::settle::LineStep;
 use crate::engine::view::reservation::UnitsEnded;
 use crate::reservation::slots::HeldSlot;
@@ -62,6 +64,14 @@ pub(in crate::engine) enum EndOutcome {
     /// The call asks to keep the hold, and units that it sold before are gone. It is still
     /// pending.
     NotSold(NotSold),
+    /// A limit refuses the sale. It is still pending.
+    Limited(LimitError),
+    /// The sale draws under a limit, which needs new slots, and all are in use. It is still pending.
+    Full {
+        slots: u32,
+    },
+    /// The call was not started. It is still pending.
+    NotStarted(NotStarted),
     /// Another thread is ending it now.
     InProgress,
     /// There is no record of it.

@@ -9,5 +9,6 @@ pub(super) mod reserve;
 mod retake;
 mod settings;
 mod ship_lines;
+mod step;
 mod stock;
 mod units;

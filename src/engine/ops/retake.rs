@@ -30,7 +30,9 @@ impl InventoryManager {
     /// sell its lines once, even under different keys or without a key: a later one gets
     /// [`AlreadyRetaken`](ConfirmOrRetake::AlreadyRetaken).
     ///
-    /// The new reservation gets the owner of the old one, unless the request names one, and
+    /// [Limits](Self::define_limit) are checked again: what the hold had drawn came back when it
+    /// ended. The new reservation gets the owner of the old one, and draws for its subjects, unless
+    /// the request names others, and
     /// [keeps its record](crate::HoldRequest::keep_until_shipped) if the old one would have. Notes
     /// stay with the old one: [`Reservation::retaken_from`] leads there.
     ///
@@ -156,13 +158,17 @@ impl Call<'_> {
             return Err(RetakeError::OtherLines);
         }
         // The owner never changes. So it is read first: after the end, the slots may be reused.
-        let before = engine.snapshot_of(id).ok().map(|found| FormerHold::of(&found));
+        let former = || engine.snapshot_of(id).ok().map(|found| engine.former_hold(&found));
+        let before = former();
         let done = ConfirmOrRetake::Confirmed;
         let known_unsold = match self.end_hold(id, EndKind::Sell, done.into()) {
             EndOutcome::Done(end) => {
                 return Ok(end.recorded.map(|()| done).map_err(Uncertain::from)?);
             }
             EndOutcome::NotSold(missing) => return Err(missing.into()),
+            EndOutcome::Limited(limit) => return Err(limit.into()),
+            EndOutcome::Full { slots } => return Err(RetakeError::Full { slots }),
+            EndOutcome::NotStarted(cause) => return Err(cause.into()),
             EndOutcome::InProgress => return Err(RetakeError::Changing),
             EndOutcome::Ended(ended) if ended.sold => {
                 let sold = match self.gone(id, ended)? {
@@ -178,7 +184,7 @@ impl Call<'_> {
             EndOutcome::Missing(none) => return Err(none.into()),
         };
         // The lines are read last: a partial step may have come between.
-        let after = engine.snapshot_of(id).ok().map(|found| FormerHold::of(&found));
+        let after = former();
         let before = before.map(|former| FormerHold { lines: Vec::new(), ..former });
         self.retake(id, lines, EndedHold { known_unsold, former: after.or(before) })
     }
@@ -231,6 +237,7 @@ impl Call<'_> {
                 keep_until_shipped: self.keeps_until_shipped() || former.keep,
                 ..self.options().clone()
             };
+            let options = engine.with_subjects(options, &former.draws);
             let call = self.with_options(&options).at(now);
             Ok(ConfirmOrRetake::Retaken(call.take_basket(&wanted, Purpose::Sale { retaken_from: Some(id) })?))
         });

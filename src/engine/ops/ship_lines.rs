@@ -10,6 +10,7 @@ use crate::audit::record_builder::RecordBuilder;
 use crate::base::clock::Timestamp;
 use crate::base::error::{InvalidInput, NoReservation, SoldLinesError, Uncertain};
 use crate::base::quantity::Quantity;
+use crate::engine::allowances::settle::{Draws, Gifts, LineStep};
 use crate::engine::call::Call;
 use crate::engine::durability::OperationKind;
 use crate::engine::ops::basket::basket_shape;
@@ -20,8 +21,9 @@ use crate::engine::request_shape::RequestShape;
 use crate::engine::view::reservation::ReservationSnapshot;
 use crate::engine::{Engine, InventoryManager};
 use crate::reservation::id::ReservationId;
+use crate::reservation::line::SlotLine;
 use crate::reservation::state::Phase;
-use crate::reservation::steps::NotShipping;
+use crate::reservation::steps::{NotShipping, ShippingClaim};
 use crate::stock::cell::CellId;
 use crate::stock::handle::LevelIndex;
 use crate::stock::mcas::CellDelta;
@@ -210,7 +212,7 @@ impl<'a> Call<'a> {
         record: RecordBuilder<'_>,
     ) -> Result<Option<Result<(), Uncertain>>, SoldLinesError> {
         let engine = self.engine;
-        let gifts = engine.shipment_gifts(&plan.moved, shipment);
+        let mut gifts = Gifts::new();
         let claim = match engine.slots.begin_shipping(sale.head) {
             Ok(claim) => claim,
             Err(NotShipping::Changed) => return Ok(None),
@@ -221,8 +223,14 @@ impl<'a> Call<'a> {
             claim.give_up();
             return Err(engine.not_sold(missing));
         }
+        if let Shipment::Cancel { .. } = shipment {
+            engine.cancel_draws(&claim, &sale.lines, &plan, &mut gifts);
+        }
+        let units = engine.shipment_gifts(&plan.moved, shipment);
+        units.into_iter().for_each(|gift| gifts.push(gift));
         // Law 2: the sold units are taken; now queue the record, then give.
-        let recorded = engine.queue_and_give(record, gifts.into_iter());
+        let recorded = engine.queue_and_give(record, gifts.iter().copied());
+        engine.retire_allowances(&gifts);
         claim.finish(plan.settled, plan.all, self.now());
         Ok(Some(recorded.map_err(Uncertain::from)))
     }
@@ -284,6 +292,27 @@ impl Engine {
             Some(&(level, needed)) => Err(self.not_sold(NotSold { level, needed, sold: 0 })),
             None => Ok(plan),
         }
+    }
+
+    /// Gives back what the cancelled units drew on allowances, where the rules say so.
+    fn cancel_draws(
+        &self,
+        claim: &ShippingClaim<'_>,
+        lines: &[SlotLine],
+        plan: &ShipmentPlan,
+        gifts: &mut Gifts,
+    ) {
+        let mut draws = Draws::new();
+        claim.draws(|draw| draws.push(draw));
+        if draws.is_empty() {
+            return;
+        }
+        self.settle_draws(&mut draws, gifts, |line| {
+            let before = lines.get(line as usize).map_or(0, |line| line.settled);
+            let after = plan.settled.get(line as usize).copied().unwrap_or(before);
+            LineStep { cancelled: after - before, ..LineStep::default() }
+        });
+        claim.write_draws(&draws);
     }
 
     fn not_sold(&self, NotSold { level, needed, sold }: NotSold) -> SoldLinesError {

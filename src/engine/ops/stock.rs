@@ -1,10 +1,12 @@
 //! Units that come in and go out by level: add, remove, ship, and the cancelled sale.
 
+use std::sync::Arc;
+
 use crate::audit::entry::AdjustmentType;
 use crate::audit::record::PlainEntry;
 use crate::base::error::{AddError, RemoveError, SettingError, ShipError, Uncertain};
 use crate::base::quantity::Quantity;
-use crate::engine::InventoryManager;
+use crate::engine::{Engine, InventoryManager};
 use crate::engine::answer::Answer;
 use crate::engine::call::Call;
 use crate::engine::durability::OperationKind;
@@ -12,6 +14,7 @@ use crate::engine::place::{LevelRef, OwnLevel};
 use crate::engine::request::Request;
 use crate::engine::request_shape::RequestShape;
 use crate::stock::handle::LevelHandle;
+use crate::stock::level::StockLevel;
 
 /// # Stock
 impl InventoryManager {
@@ -276,6 +279,7 @@ impl Call<'_> {
             engine.admit()?;
             let Some(handle) = engine.resolve_stocked(level)? else { return Err(not_sold(0, 0)) };
             let (level, warehouse) = engine.level_and_warehouse(handle)?;
+            engine.check_ships_by_level(level)?;
             let now = call.timed().now();
             let entry = PlainEntry::new(AdjustmentType::Shipped, now, handle, qty.get());
             let beyond = call.beyond(engine, entry, Answer::Done);
@@ -306,6 +310,7 @@ impl Call<'_> {
             engine.admit()?;
             let Some(handle) = engine.resolve_stocked(level)? else { return Err(not_sold(0, 0)) };
             let (level, _) = engine.level_and_warehouse(handle)?;
+            engine.check_ships_by_level(level)?;
             let record = engine
                 .recorder
                 .movement(AdjustmentType::SaleCancelled, handle, qty)
@@ -317,5 +322,21 @@ impl Call<'_> {
             level.give_back(qty, engine);
             Ok(recorded?)
         })
+    }
+}
+
+impl Engine {
+    /// Refuses a call by level where it would have to say whose sale it is: a limit covers the
+    /// product, and gives back what a cancelled sale drew.
+    fn check_ships_by_level(&self, level: &StockLevel) -> Result<(), ShipError> {
+        if !level.bounds().limited {
+            return Ok(());
+        }
+        let coverage = self.rules.coverage(self.catalog.coverage(level.product_index()));
+        let mut rules = coverage.iter().filter_map(|number| self.rules.rule(*number));
+        match rules.find(|rule| rule.counts.gives_back_on_cancel()) {
+            None => Ok(()),
+            Some(rule) => Err(ShipError::NeedsReservation { limit: Arc::clone(&rule.name) }),
+        }
     }
 }

@@ -1,15 +1,19 @@
 //! What an engine still knows of a reservation whose record is gone.
 
 use crate::audit::entry::{AdjustmentType, EntryType};
+use crate::audit::draw::EntryDraw;
 use crate::audit::record::{KEEP_NOTE, KEPT_UNTIL_SHIPPED};
 use crate::base::clock::Timestamp;
 use crate::base::error::{FlushError, NoReservation, NotStarted, Reason, RetakeError};
 use crate::engine::Engine;
 use crate::engine::call::Call;
+use crate::engine::request_options::RequestOptions;
 use crate::engine::view::filed::FiledOutcome;
 use crate::engine::view::reservation::{ReservationSnapshot, UnitsEnded};
+use crate::policy::subject::NamedSubject;
 use crate::reservation::id::{Owner, ReservationId};
 use crate::reservation::line::SlotLine;
+use crate::stock::allowance::key::AllowanceKey;
 use crate::stock::handle::LevelIndex;
 
 /// What is known of a reservation that is over.
@@ -47,18 +51,16 @@ pub(in crate::engine) struct FormerHold {
     /// What its end gave back, sorted by level. Not what it had given back in partial steps before:
     /// the buyer had taken that out of the basket. Empty if that cannot be told apart any more.
     pub(in crate::engine) lines: Vec<(LevelIndex, u32)>,
+    /// The allowances on which it had drawn, as far as its record or the log in memory tells them:
+    /// for which subjects it was.
+    pub(in crate::engine) draws: Vec<AllowanceKey>,
 }
 
 impl FormerHold {
-    /// What a record tells. After a restart it tells no line of a hold that partial steps had
-    /// changed, because the journal's state has only the sums.
-    pub(in crate::engine) fn of(found: &ReservationSnapshot<'_>) -> Self {
-        Self::new(found.record.owner, found.record.chain.keeps(), &found.lines)
-    }
-
     fn new(owner: Option<Owner>, keep: bool, lines: &[SlotLine]) -> Self {
         let held = lines.iter().filter(|line| line.held > 0);
-        Self { owner, keep, lines: held.map(|line| (line.level, line.held)).collect() }
+        let lines = held.map(|line| (line.level, line.held)).collect();
+        Self { owner, keep, lines, draws: Vec::new() }
     }
 }
 
@@ -99,6 +101,7 @@ impl Call<'_> {
             owner: own.clone().find_map(|entry| entry.owner),
             keep: own.clone().any(|entry| entry.metadata.contains(&kept)),
             lines: history.given_back_last,
+            draws: own.clone().flat_map(|entry| entry.limits.iter()).map(EntryDraw::key).collect(),
         };
         let known = |end| Ok(KnownOutcome { end, former });
         let retaken = history.entries.iter().find(|entry| entry.retaken_from == Some(id));
@@ -121,6 +124,32 @@ impl Call<'_> {
 }
 
 impl Engine {
+    /// What a record tells. After a restart it tells no line of a hold that partial steps had
+    /// changed, because the journal's state has only the sums.
+    pub(in crate::engine) fn former_hold(&self, found: &ReservationSnapshot<'_>) -> FormerHold {
+        let ReservationSnapshot { head, record, lines, .. } = found;
+        let former = FormerHold::new(record.owner, record.chain.keeps(), lines);
+        let draws = self.slots.allowances_of(*head, record.chain).unwrap_or_default();
+        FormerHold { draws, ..former }
+    }
+
+    /// The options of a call, with the subjects that these allowances are of, where the call names
+    /// none of their kind.
+    pub(in crate::engine) fn with_subjects(
+        &self,
+        mut options: RequestOptions,
+        draws: &[AllowanceKey],
+    ) -> RequestOptions {
+        for AllowanceKey { rule, subject } in draws {
+            if let Some(kind) = self.rules.rule(*rule).and_then(|rule| rule.tag)
+                && options.subjects.of(kind).is_none()
+            {
+                options.subjects.name(NamedSubject { kind, hash: *subject });
+            }
+        }
+        options
+    }
+
     /// A time before which nothing happened to this hold. An id's time is that, unless an earlier
     /// run may have made the id under a clock that was ahead.
     pub(in crate::engine) fn born(&self, id: ReservationId) -> Timestamp {

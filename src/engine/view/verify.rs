@@ -1,16 +1,18 @@
 //! Compares the engine's live counts with what its journal adds up to.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 use crate::base::error::JournalError;
-use crate::engine::InventoryManager;
+use crate::engine::{Engine, InventoryManager};
 use crate::journal::follow::auditor::Auditor;
 use crate::journal::format::head::JournalHead;
 use crate::journal::format::segment::Point;
 use crate::journal::ledger::Ledger;
 use crate::journal::recovery::start;
+use crate::stock::allowance::key::{AllowanceKey, RuleNumber, SubjectHash};
 use crate::stock::handle::{LevelHandle, LevelIndex};
 use crate::stock::level::Counts;
 
@@ -27,13 +29,30 @@ pub struct LiveVerifyReport {
     pub under_way: usize,
     /// Levels that showed the same difference at every look, without any change.
     pub broken: Vec<BrokenLevel>,
+    /// What subjects have drawn under [limits](InventoryManager::define_limit): those of which the
+    /// same differed at every look.
+    pub broken_allowances: Vec<BrokenAllowance>,
 }
 
 impl LiveVerifyReport {
-    /// Whether no level is broken.
+    /// Whether no level is broken, and no allowance.
     pub fn is_sound(&self) -> bool {
-        self.broken.is_empty()
+        self.broken.is_empty() && self.broken_allowances.is_empty()
     }
+}
+
+/// What a subject has drawn under a limit, where the engine and its journal differ.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct BrokenAllowance {
+    /// The number of the limit, as entries bear it.
+    pub limit: u32,
+    /// The subject.
+    pub subject: SubjectHash,
+    /// What the engine counts.
+    pub live: u32,
+    /// What the journal adds up to.
+    pub journal: u32,
 }
 
 /// A level whose live counts differ from what the journal adds up to.
@@ -59,7 +78,8 @@ const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
 
 #[cfg_attr(docsrs, doc(cfg(feature = "journal")))]
 impl InventoryManager {
-    /// Compares the live counts of every level with what the journal adds up to. Works under load,
+    /// Compares the live counts of every level, and what each subject has drawn under a limit in
+    /// force, with what the journal adds up to. Works under load,
     /// and stops no call. A level is equal if one look finds it equal, and broken if every look
     /// finds the same difference. Otherwise it was changing, and is counted as *under way*.
     ///
@@ -109,21 +129,25 @@ impl InventoryManager {
         let count = self.engine.catalog.level_count();
         let mut open: Vec<UnmatchedLevel> =
             (0..count).map(|index| (LevelIndex(index as u32), None, 0)).collect();
+        let mut allowances = UnmatchedAllowances::default();
         let (mut equal, mut end) = (0, Point::START);
         for look in 0..LOOKS {
             if look > 0 {
                 thread::sleep(BETWEEN_LOOKS);
             }
             let before: Vec<Option<Counts>> = open.iter().map(|(level, ..)| live(*level)).collect();
+            let drawn_before = self.engine.all_drawn();
             self.flush().wait().map_err(|error| JournalError::Storage {
                 action: "sync",
                 file: "the journal".to_owned(),
                 reason: error.to_string(),
             })?;
-            let mut journaled = Vec::new();
+            let (mut journaled, mut drawn) = (Vec::new(), DrawnUnits::new());
             end = replay_to(progress.durable(), &mut |ledger| {
                 journaled = open.iter().map(|(level, ..)| counts_in(ledger, *level)).collect();
+                drawn = drawn_in(ledger);
             })?;
+            allowances.look(&drawn_before, &drawn, &self.engine.all_drawn());
             let mut looks = before.into_iter().zip(journaled);
             open.retain_mut(|(level, seen, same)| {
                 let Some((Some(before), journal)) = looks.next() else { return false };
@@ -139,7 +163,7 @@ impl InventoryManager {
                 }
                 true
             });
-            if open.is_empty() {
+            if open.is_empty() && allowances.0.is_empty() {
                 break;
             }
         }
@@ -152,13 +176,72 @@ impl InventoryManager {
             Some(BrokenLevel { level, warehouse, product, live, journal })
         });
         let head = JournalHead { sequence: end.sequence, hash: end.hash };
-        Ok(LiveVerifyReport { head, equal, under_way, broken: broken.collect() })
+        let (broken, broken_allowances) = (broken.collect(), allowances.broken());
+        Ok(LiveVerifyReport { head, equal, under_way, broken, broken_allowances })
     }
 }
 
 /// A level that was not yet found equal. Then its counts (live, journal) at the last look, if the
 /// live ones stood still. Then how many looks in a row showed these counts.
 type UnmatchedLevel = (LevelIndex, Option<(Counts, Counts)>, usize);
+
+/// What is drawn on each allowance of a limit in force.
+type DrawnUnits = BTreeMap<AllowanceKey, u32>;
+
+/// Allowances that differ, what they showed at the last look (live, journal), and how many looks in
+/// a row showed that.
+#[derive(Default)]
+struct UnmatchedAllowances(BTreeMap<AllowanceKey, ((u32, u32), usize)>);
+
+impl UnmatchedAllowances {
+    /// Takes a look in: what was drawn before and after the journal was read, and what it says.
+    fn look(&mut self, before: &DrawnUnits, journal: &DrawnUnits, after: &DrawnUnits) {
+        let mut differing = BTreeMap::new();
+        for key in before.keys().chain(journal.keys()) {
+            let [was, told, is] = [before, journal, after].map(|all| all.get(key).copied());
+            let seen = (was.unwrap_or(0), told.unwrap_or(0));
+            // One that moves is looked at again.
+            if seen.0 != seen.1 || was != is {
+                let looks = match self.0.get(key) {
+                    Some((last, looks)) if *last == seen && was == is => looks + 1,
+                    _ => usize::from(was == is),
+                };
+                differing.insert(*key, (seen, looks));
+            }
+        }
+        self.0 = differing;
+    }
+
+    fn broken(self) -> Vec<BrokenAllowance> {
+        let broken = self.0.into_iter().filter(|(_, (_, looks))| *looks >= LOOKS);
+        let report = |(key, ((live, journal), _)): (AllowanceKey, ((u32, u32), usize))| {
+            BrokenAllowance { limit: key.rule.0, subject: key.subject, live, journal }
+        };
+        broken.map(report).collect()
+    }
+}
+
+fn drawn_in(ledger: &Ledger) -> DrawnUnits {
+    let in_force = |key: &AllowanceKey| ledger.limits.rules.get(&key.rule).is_some_and(|it| !it.dropped);
+    let all = ledger.limits.allowances.iter().filter(|(key, _)| in_force(key));
+    all.map(|(key, state)| (*key, state.used)).collect()
+}
+
+impl Engine {
+    fn all_drawn(&self) -> DrawnUnits {
+        let in_force: BTreeSet<RuleNumber> =
+            self.rules.definitions().into_iter().map(|rule| rule.number).collect();
+        let mut all = DrawnUnits::new();
+        if !in_force.is_empty() {
+            self.catalog.allowances().each(|key, used| {
+                if in_force.contains(&key.rule) {
+                    all.insert(key, used);
+                }
+            });
+        }
+        all
+    }
+}
 
 fn counts_in(ledger: &Ledger, level: LevelIndex) -> Counts {
     ledger.levels.get(level.index()).map_or_else(Counts::default, |level| Counts {
