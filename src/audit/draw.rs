@@ -34,8 +34,8 @@ pub(crate) fn of_line(draws: &[DrawMark], line: usize) -> &[DrawMark] {
     &draws[..draws.partition_point(|mark| mark.line as usize == line)]
 }
 
-/// A draw on the allowance of a subject, as an entry shows it: the units of this entry count under a
-/// limit.
+/// A draw on the allowance of a subject, as an entry shows it: the units of this entry count under
+/// a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct EntryDraw {

@@ -1,19 +1,20 @@
 //! Short records: one entry, with a key, a few notes or a few draws, that go through the queue in
-//! words. So the record of what a shop calls takes no buffer, no lock and no memory of the allocator
-//! on its way.
+//! words. So the record of what a shop calls takes no buffer, no lock and no memory of the
+//! allocator on its way.
 //!
 //! The entry lies in its place of the queue as a plain one does, and these words in the place's
 //! row:
 //!
 //! ```text
-//!   word 0   lengths: of the key, the answer and the text; how many notes; the answer's first byte;
-//!            how many draws
+//!   word 0   lengths: of the key, the answer and the text; how many notes; the answer's first
+//!            byte; how many draws
 //!   word 1   where the name and the value of each note end in the text, a byte each
 //!   2, 3     the fingerprint
 //!   4, 5     the answer, from its second byte on
 //!   6 ...    the key, then the text: names and values, one after the other
-//!   then     four words for each draw: the subject in two; the rule, and from bit 32 on the version;
-//!            the maximum, at bit 31 whether the call passed it, and from bit 32 on what was used after
+//!   then     four words for each draw: the subject in two; the rule, and from bit 32 on the
+//!            version; the maximum, at bit 31 whether the call passed it, and from bit 32 on what
+//!            was used after
 //! ```
 
 use crate::audit::draw::DrawMark;
@@ -92,8 +93,8 @@ impl Extras {
         Some(Self { words, used, draws: first_draw })
     }
 
-    /// Sets what was used after the commit, of draw `at`. The extras are made before the commit that
-    /// tells it.
+    /// Sets what was used after the commit, of draw `at`. The extras are made before the commit
+    /// that tells it.
     #[inline]
     pub(crate) fn set_used_after(&mut self, at: usize, used: u32) {
         let place = self.draws + at * DRAW + (DRAW - 1);

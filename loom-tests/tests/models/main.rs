@@ -56,6 +56,7 @@ mod record;
 
 // The models, a file a law or a room.
 mod alerts;
+mod allowances;
 mod circulation;
 mod commit;
 mod expiry;

@@ -1,5 +1,5 @@
-//! What reservations draw on allowances, as the entries tell it: how draws are taken, how they fall,
-//! and the laws about them.
+//! What reservations draw on allowances, as the entries tell it: how draws are taken, how they
+//! fall, and the laws about them.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -9,7 +9,7 @@ use crate::audit::entry::{AdjustmentType as Move, EntryType};
 use crate::audit::record::{EntryLine, RecordBuf, Subject};
 use crate::base::quantity::MAX_UNITS;
 use crate::journal::ledger::holds::{Hold, HoldDraw};
-use crate::journal::ledger::limits::{LimitsState, UNKNOWN};
+use crate::journal::ledger::limits::{AllowanceState, LimitsState, UNKNOWN};
 use crate::journal::ledger::transfers::LawResult;
 use crate::journal::ledger::{Broken, Ledger};
 use crate::reservation::id::ReservationId;
@@ -17,29 +17,16 @@ use crate::stock::allowance::key::{AllowanceKey, RuleNumber};
 use crate::stock::allowance::rule::{LimitCounts, LimitUnit};
 use crate::stock::handle::LevelIndex;
 
-/// What a subject has drawn under a rule. One of which nothing is used is forgotten.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct AllowanceState {
-    /// In the rule's unit.
-    pub(crate) used: u32,
-    /// The part of `used` that no reservation gives back any more: its slot went to another one.
-    pub(crate) permanent: u32,
-    /// The greatest maximum that any draw went by, since nothing was used.
-    pub(crate) ceiling: u32,
-    /// One of these draws had the right to pass the rule.
-    pub(crate) passed: bool,
-}
-
 impl AllowanceState {
     /// Whether so much may be used.
     ///
     /// Law 2 holds for draws as it does for units: one is recorded after it was taken, and given
-    /// back after that was recorded. So after any record, take the draws in the journal that are not
-    /// given back there. When the last of them was taken, in the order in which they happened, all
-    /// the others had been taken and none had been given back. So that draw found no less in use
-    /// than all of them together, and went by its own maximum, or had the right to pass it. Which
-    /// one was the last, the journal does not say. So the greatest maximum counts, and the draw with
-    /// the greatest one may have been given back since.
+    /// back after that was recorded. So after any record, take the draws in the journal that are
+    /// not given back there. When the last of them was taken, in the order in which they happened,
+    /// all the others had been taken and none had been given back. So that draw found no less in
+    /// use than all of them together, and went by its own maximum, or had the right to pass it.
+    /// Which one was the last, the journal does not say. So the greatest maximum counts, and the
+    /// draw with the greatest one may have been given back since.
     pub(super) fn is_legal(&self) -> bool {
         self.passed || self.used <= self.ceiling
     }
@@ -77,7 +64,8 @@ impl LimitsState {
         Ok(())
     }
 
-    /// A rule may have been dropped, or have a newer version: a call under way goes by what it read.
+    /// A rule may have been dropped, or have a newer version: a call under way goes by what it
+    /// read.
     fn check_mark(&self, mark: &DrawMark, record: &RecordBuf) -> LawResult {
         let takes = |line: &EntryLine| {
             matches!(line.subject, Subject::Level(_))
@@ -158,8 +146,8 @@ impl LimitsState {
         self.settle(hold);
     }
 
-    /// Removes the draws of a hold that are used up. Under a rule that counts reservations, the last
-    /// one of a key gives back the 1 of all.
+    /// Removes the draws of a hold that are used up. Under a rule that counts reservations, the
+    /// last one of a key gives back the 1 of all.
     #[cold]
     pub(super) fn settle(&mut self, hold: &mut Hold) {
         let mut gone = hold.remove_used_up();

@@ -54,8 +54,8 @@ pub(crate) struct HoldDraw {
     pub(crate) level: LevelIndex,
     /// In units, also under a rule that counts reservations.
     pub(crate) drawn: u32,
-    /// It was taken at a sale of units that were held without it. So it counts sold units alone, and
-    /// what comes back of the hold later was never in it.
+    /// It was taken at a sale of units that were held without it. So it counts sold units alone,
+    /// and what comes back of the hold later was never in it.
     pub(crate) of_sale: bool,
     /// Its rule counts what was sold for a time.
     pub(crate) for_a_time: bool,

@@ -8,7 +8,6 @@ use crate::audit::entry::EventType;
 use crate::audit::record::{EntryLine, Subject};
 use crate::journal::format::decode::DecodedRecord;
 use crate::journal::ledger::Ledger;
-use crate::journal::ledger::allowances::AllowanceState;
 use crate::journal::ledger::transfers::{LawResult, fact};
 use crate::stock::allowance::key::{AllowanceKey, RuleNumber, SubjectHash};
 use crate::stock::allowance::rule::RuleDefinition;
@@ -33,6 +32,19 @@ pub(crate) struct RuleState {
     /// Its newest version.
     pub(crate) definition: RuleDefinition,
     pub(crate) dropped: bool,
+}
+
+/// What a subject has drawn under a rule. One of which nothing is used is forgotten.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct AllowanceState {
+    /// In the rule's unit.
+    pub(crate) used: u32,
+    /// The part of `used` that no reservation gives back any more: its slot went to another one.
+    pub(crate) permanent: u32,
+    /// The greatest maximum that any draw went by, since nothing was used.
+    pub(crate) ceiling: u32,
+    /// One of these draws had the right to pass the rule.
+    pub(crate) passed: bool,
 }
 
 /// A law that is broken by whatever names a rule that was never defined.

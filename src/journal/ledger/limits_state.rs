@@ -14,9 +14,8 @@ use crate::base::quantity::MAX_UNITS;
 use crate::journal::format::decode::{DecodeResult, NoRecord, OrNoRecord, SHORT, reservation};
 use crate::journal::format::encode::put_halves;
 use crate::journal::ledger::Ledger;
-use crate::journal::ledger::allowances::AllowanceState;
 use crate::journal::ledger::holds::{Hold, HoldDraw};
-use crate::journal::ledger::limits::{LimitsState, RuleState};
+use crate::journal::ledger::limits::{AllowanceState, LimitsState, RuleState};
 use crate::journal::ledger::state::{put_text, text, units};
 use crate::stock::allowance::key::{AllowanceKey, RuleNumber, SubjectHash};
 use crate::stock::allowance::rule::{AskedAt, LimitCounts, LimitUnit, RuleDefinition};
@@ -42,7 +41,7 @@ const NO_LIMIT: &str = "a limit that can't be";
 const NO_ALLOWANCE: &str = "an allowance that can't be";
 
 /// Allowances by their keys, in order. A draw in a checkpoint names the place of its allowance.
-type Allowances<'a> = Vec<(&'a AllowanceKey, &'a AllowanceState)>;
+type SortedAllowances<'a> = Vec<(&'a AllowanceKey, &'a AllowanceState)>;
 
 impl Ledger {
     /// Appends all that entries have told of limits.
@@ -57,7 +56,7 @@ impl Ledger {
             put_text(out, name);
             put_products(out, products.iter());
         }
-        let mut sorted: Allowances<'_> = allowances.iter().collect();
+        let mut sorted: SortedAllowances<'_> = allowances.iter().collect();
         sorted.sort_unstable_by_key(|(key, _)| *key);
         put_varint(out, sorted.len() as u64);
         for (AllowanceKey { rule, subject }, allowance) in &sorted {
@@ -253,7 +252,7 @@ fn put_products<'p>(out: &mut Vec<u8>, products: impl ExactSizeIterator<Item = &
     products.for_each(|product| put_varint(out, u64::from(product.0)));
 }
 
-fn put_draws(out: &mut Vec<u8>, hold: &Hold, allowances: &Allowances<'_>) {
+fn put_draws(out: &mut Vec<u8>, hold: &Hold, allowances: &SortedAllowances<'_>) {
     put_halves(out, hold.id.to_halves());
     put_varint(out, hold.draws().len() as u64);
     for HoldDraw { key, level, drawn, of_sale, .. } in hold.draws() {

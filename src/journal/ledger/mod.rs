@@ -4,7 +4,7 @@
 //! The ledger knows nothing of the engine; it reads entries alone. Recovery builds an engine's
 //! state from it. Verification and the auditor only want it to find no broken law.
 
-pub(crate) mod allowances;
+mod allowances;
 mod apply;
 pub(crate) mod clock;
 mod definitions;
@@ -206,9 +206,10 @@ impl Ledger {
     }
 
     /// Checks that each level's reserved units equal its held plus its sold units, so no unit is
-    /// promised twice; that each warehouse has on hand what its levels have; that of each allowance is
-    /// used what reservations have drawn on it; then that nothing was defined twice. All hold after every record. But the
-    /// check scans all levels and holds, so callers run it only at the end.
+    /// promised twice; that each warehouse has on hand what its levels have; that of each allowance
+    /// is used what reservations have drawn on it; then that nothing was defined twice. All hold
+    /// after every record. But the check scans all levels and holds, so callers run it only at the
+    /// end.
     pub(crate) fn check_totals(&self) -> Result<(), Broken> {
         let mut held = vec![0_u64; self.levels.len()];
         let lines = self.holds.live().flat_map(|hold| hold.lines());

@@ -62,7 +62,7 @@ use crate::stock::mcas::DescriptorPool;
 use crate::stock::word::Word;
 
 /// Numbers of one shard beyond twice its share: subjects spread evenly, but not perfectly.
-const SPARE: usize = if MODELLED { 4 } else { 1_024 };
+const SPARE: usize = if MODELLED { 2 } else { 1_024 };
 
 /// The allowances of an engine.
 ///

@@ -5,11 +5,13 @@ use proptest::prelude::*;
 
 use super::key::{AllowanceKey, RuleNumber, SubjectHash};
 use super::table::{Allowances, AllowancesFull};
+use super::testbed::{LimitedBed, key_of};
 use super::word::{NO_MAXIMUM, draw, give, used_in};
 use crate::base::quantity::{MAX_UNITS, Quantity};
 use crate::stock::cell::{CellId, NoMarks};
 use crate::stock::handle::AllowanceIndex;
 use crate::stock::mcas::DescriptorPool;
+use crate::stock::word::Word;
 
 fn table_of(most: u32) -> Allowances {
     Allowances::new(most, &Arc::new(DescriptorPool::new()))
@@ -279,6 +281,40 @@ proptest! {
     }
 }
 
+/// A helper of the draw falls asleep before its swap, and wakes up when all is given back.
+#[test]
+fn a_late_mark_keeps_no_idle_allowance() {
+    let bed = LimitedBed::new(16, &[2]);
+    let (ann, bob) = (key_of(1, 1), key_of(1, 2));
+    let half = bed.stop_half_way(&[(ann, 1)], &[0], 0);
+    let sleeper = half.helper_asleep_before(0);
+    assert_eq!(half.wake(), Ok(()));
+    let index = bed.table.find(ann).expect("a draw keeps it");
+    let cell = bed.table.cell(index).expect("a draw keeps it");
+    cell.apply(CellId::allowance(index), give(qty(1)), &bed).expect("a gift always fits");
+    assert!(sleeper.mark(), "the word is again what it was");
+    assert!(!bed.is_clean());
+    bed.table.retire_if_idle(index);
+    assert_eq!((bed.table.len(), bed.is_clean()), (0, true));
+    assert!(bed.draw((bob, 1)), "nothing of it was used");
+    assert_eq!(bed.table.find(bob), Some(index), "the same number");
+    sleeper.finish();
+    assert_eq!((bed.used([ann, bob]), bed.is_clean()), ([0, 1], true));
+}
+
+#[test]
+fn a_refused_commit_draws_of_none_of_its_allowances() {
+    let bed = LimitedBed::new(16, &[1, 0]);
+    let [first, second] = [key_of(1, 1), key_of(2, 1)];
+    assert_eq!(bed.take(&[(first, 1), (second, 0)], &[0]), Err(Some((second, 0))));
+    assert_eq!(bed.take(&[(first, 1)], &[0, 1]), Err(None), "the second level is empty");
+    assert_eq!((bed.used([first, second]), bed.level(0), bed.table.len()), ([0, 0], (1, 0), 0));
+    assert_eq!(bed.take(&[(first, 1), (second, 1)], &[0]), Ok(()));
+    assert_eq!(bed.take(&[(first, 1)], &[0]), Err(Some((first, 1))), "asked before the level");
+    bed.give(&[second, first], &[0]);
+    assert_eq!((bed.used([first, second]), bed.level(0), bed.table.len()), ([0, 0], (1, 0), 0));
+}
+
 /// Threads that draw, give and are refused, on few numbers.
 #[test]
 fn beside_other_threads_nothing_is_lost_and_nothing_stays() {
@@ -303,5 +339,5 @@ fn beside_other_threads_nothing_is_lost_and_nothing_stays() {
     assert_eq!(table.len(), 0);
     table.each(|key, used| panic!("{key:?} has {used} used"));
     let word = table.cell(AllowanceIndex(0)).map(|cell| cell.look());
-    assert_eq!(word.and_then(crate::stock::word::Word::from_bits).map(used_in), Some(0));
+    assert_eq!(word.and_then(Word::from_bits).map(used_in), Some(0));
 }

@@ -258,7 +258,7 @@ fn spin_briefly(cell: &Cell, bits: u64, lines: usize) -> bool {
 /// For models: a helper that sleeps between its read of the status and its swap.
 #[cfg(any(test, all(loom, feature = "loom")))]
 #[derive(Debug)]
-pub(super) struct Sleeper<'s, S: ?Sized> {
+pub(crate) struct Sleeper<'s, S: ?Sized> {
     driver: Driver<'s, S>,
     at: usize,
 }
@@ -280,16 +280,19 @@ impl<'s, S: Site + ?Sized> Sleeper<'s, S> {
         Self { driver: Driver { site, view, mark, notes: notes.descriptor }, at }
     }
 
-    pub(super) fn mark(&self) -> bool {
+    /// It puts its mark in now, if the word is still, or again, what it read.
+    pub(crate) fn mark(&self) -> bool {
         let Driver { site, view, mark, notes } = &self.driver;
         let cell = site.cell(view.descriptor.line(self.at).cell());
         cell.put_mark(notes.line(self.at).replaced(), mark.bits())
     }
 
-    pub(super) fn finish(self) {
+    /// It goes on from there, to its end.
+    pub(crate) fn finish(self) {
         let view = self.driver.view;
         self.driver.view.descriptor.line(self.at).claim(self.driver.mark);
-        self.driver.drive(0);
+        // Its mark may be in, whether the lines before this one have winners or not.
+        self.driver.drive(self.at + 1);
         view.pool.leave(view.operation, view.descriptor);
     }
 }

@@ -171,6 +171,8 @@ mod view;
     allow(unused_imports, reason = "the engine calls them")
 )]
 pub(crate) use descriptor::MAX_LINES;
+#[cfg(any(test, all(loom, feature = "loom")))]
+pub(crate) use drive::Sleeper;
 pub(crate) use fill::{FillStop, plan_stops};
 #[cfg(any(test, all(loom, feature = "loom")))]
 pub(crate) use line::TooMuch;

@@ -270,7 +270,7 @@ impl<'s, S: Site + ?Sized> Operation<'s, S> {
 
     /// For models: goes on after [`mark_first`](Self::mark_first).
     #[cfg(any(test, all(loom, feature = "loom")))]
-    pub(super) fn wake(self) -> Result<Committed<'s, S>, Refused> {
+    pub(crate) fn wake(self) -> Result<Committed<'s, S>, Refused> {
         self.driver().drive(self.head.lines);
         self.conclude()?;
         Ok(Committed { operation: self })
@@ -278,20 +278,20 @@ impl<'s, S: Site + ?Sized> Operation<'s, S> {
 
     /// For models: a helper that falls asleep before it marks line `line`.
     #[cfg(any(test, all(loom, feature = "loom")))]
-    pub(super) fn helper_asleep_before(&self, line: usize) -> super::drive::Sleeper<'s, S> {
+    pub(crate) fn helper_asleep_before(&self, line: usize) -> super::drive::Sleeper<'s, S> {
         super::drive::Sleeper::join(self.site, self.view(), line)
     }
 
     /// Where it runs.
     #[cfg(any(test, all(loom, feature = "loom")))]
-    pub(super) fn site(&self) -> &'s S {
+    pub(crate) fn site(&self) -> &'s S {
         self.site
     }
 
     /// For models of an owner that falls asleep: marks the first `lines` cells, as the fast path
     /// does.
     #[cfg(any(test, all(loom, feature = "loom")))]
-    pub(super) fn mark_first(&self, lines: usize) {
+    pub(crate) fn mark_first(&self, lines: usize) {
         let Self { site, mark, descriptor: notes, .. } = *self;
         for at in 0..lines {
             let line = notes.line(at);

@@ -20,7 +20,7 @@ const MOVEMENTS: [&str; 9] = [
     "Shipped",
 ];
 
-const EVENTS: [&str; 12] = [
+const EVENTS: [&str; 16] = [
     "Opened",
     "WarehouseDefined",
     "ProductDefined",
@@ -33,6 +33,10 @@ const EVENTS: [&str; 12] = [
     "Closed",
     "ClockStepped",
     "ClockApart",
+    "LimitDefined",
+    "LimitDropped",
+    "GroupChanged",
+    "AllowanceReturned",
 ];
 
 /// In journals, the numbers of events begin here; those of movements begin at 0.

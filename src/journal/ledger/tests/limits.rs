@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::audit::draw::DrawMark;
-use crate::journal::ledger::allowances::AllowanceState;
 use crate::journal::ledger::holds::HoldDraw;
+use crate::journal::ledger::limits::AllowanceState;
 use crate::stock::allowance::key::{AllowanceKey, RuleNumber, SubjectHash};
 use crate::stock::allowance::rule::{AskedAt, LimitCounts, LimitUnit, RuleDefinition};
 use AdjustmentType::{Reserved, Returned, SaleCancelled, Shipped, Sold};
