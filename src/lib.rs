@@ -75,27 +75,27 @@ pub use audit::sink::{AuditBatch, AuditSink, SinkError};
 pub use base::clock::{Clock, ClockApart, ManualClock, SystemClock, Timestamp};
 pub use base::error::{
     AddError, Applied, ApproveError, BasketError, BuildError, CallError, ConfirmError,
-    DefineLimitError, ErrorKind,
-    ExtendError, FlushError, FulfillError, Gone, InvalidInput, InvalidKey, InvalidName,
-    InvalidReservationId, InvalidText, InvalidTtl, JournalError, KeyError, LimitError, MAX_NAME_BYTES,
-    MutationError, NoReservation, NoTransferRequest, NotOpen, NotStarted, PartialError, PlaceError,
-    Reason, RedactError, RejectError, ReleaseError, RemoveError, RequestTransferError,
-    ReserveError, RetakeError, SettingError, ShipError, ShortLine, SnapshotError, SoldLinesError,
-    TransferError, TransferFailure, Uncertain,
+    DefineLimitError, ErrorKind, ExtendError, FlushError, FulfillError, Gone, InvalidInput,
+    InvalidKey, InvalidName, InvalidReservationId, InvalidText, InvalidTtl, JournalError, KeyError,
+    LimitError, MAX_NAME_BYTES, MutationError, NoReservation, NoTransferRequest, NotOpen,
+    NotStarted, PartialError, PlaceError, Reason, RedactError, RejectError, ReleaseError,
+    RemoveError, RequestTransferError, ReserveError, RetakeError, SettingError, ShipError,
+    ShortLine, SnapshotError, SoldLinesError, TransferError, TransferFailure, Uncertain,
 };
 pub use base::quantity::{InvalidQuantity, MAX_UNITS};
 pub use engine::{
-    BasketLine, Builder, ConfirmOrRetake, Durability, Health, HoldRequest, InventoryManager, SaleRequest,
+    BasketLine, Builder, ConfirmOrRetake, Durability, Health, HoldRequest, InventoryManager,
     KeyAnswer, KeyLookup, LevelRef, LevelSnapshot, LimitUsage, Limits, OperationKind,
     OutcomeFigures, ProductRef, Refusals, Release, Request, ReservationCursor, ReservationPage,
-    Shutdown, Stats, Totals, TransferDecision, TransferRequest, TransferRequestBuilder,
-    TransferRequestId, TransferRequestStatus, WarehouseLevel, WarehouseRef, WarehouseSpec,
-    WeakInventoryManager, WhenDurable, WhenFull,
+    SaleRequest, Shutdown, Stats, Totals, TransferDecision, TransferRequest,
+    TransferRequestBuilder, TransferRequestId, TransferRequestStatus, WarehouseLevel, WarehouseRef,
+    WarehouseSpec, WeakInventoryManager, WhenDurable, WhenFull,
 };
 #[cfg(feature = "journal")]
 #[cfg_attr(docsrs, doc(cfg(feature = "journal")))]
 pub use engine::{
-    BrokenAllowance, BrokenLevel, Consumer, ConsumerStatus, LiveVerifyReport, Prefetch, RecoveryReport, Undone,
+    BrokenAllowance, BrokenLevel, Consumer, ConsumerStatus, LiveVerifyReport, Prefetch,
+    RecoveryReport, Undone,
 };
 pub use idempotency::{IdempotencyKey, KeyHash};
 #[cfg(feature = "journal")]

@@ -20,7 +20,8 @@ const SOCK: (&str, &str) = ("SF", "SOCK");
 fn shop() -> (InventoryManager, Arc<ManualClock>) {
     let clock = Arc::new(ManualClock::at(Timestamp::from_millis(1_000_000)));
     let builder = InventoryManager::builder().warehouse("SF").warehouse("NYC").without_threads();
-    let manager = builder.clock(Arc::clone(&clock)).subject_secret([7; 16]).build().expect("a shop");
+    let manager =
+        builder.clock(Arc::clone(&clock)).subject_secret([7; 16]).build().expect("a shop");
     for place in [SHOE, SOCK, ("NYC", "SHOE")] {
         manager.add_stock(place, 100, "SUPPLIER").expect("room");
     }
@@ -126,9 +127,15 @@ fn lines_of_a_basket_draw_together_and_reservations_count_as_one() {
     assert!(buyer("bob").reserve(SHOE, 1, TTL).is_err(), "one household");
     // A part of it comes back: the order counts on.
     manager.release_lines(basket, &lines(&[(SOCK, 1)])).expect("held");
-    assert_eq!((used(&manager, "ann"), manager.usage("one order", "h").map(|it| it.used)), (1, Ok(1)));
+    assert_eq!(
+        (used(&manager, "ann"), manager.usage("one order", "h").map(|it| it.used)),
+        (1, Ok(1))
+    );
     manager.release_lines(basket, &lines(&[(SHOE, 1)])).expect("held");
-    assert_eq!((used(&manager, "ann"), manager.usage("one order", "h").map(|it| it.used)), (0, Ok(0)));
+    assert_eq!(
+        (used(&manager, "ann"), manager.usage("one order", "h").map(|it| it.used)),
+        (0, Ok(0))
+    );
 }
 
 #[test]
@@ -192,7 +199,9 @@ fn a_subject_that_is_known_only_at_the_sale_is_asked_then() {
     manager.define_limit(limit).expect("a limit");
     let hold = manager.reserve(SHOE, 2, TTL).expect("nobody asks yet");
     let refused = manager.confirm(hold);
-    assert!(matches!(&refused, Err(ConfirmError::Limit(it)) if it.code() == "limit_without_subject"));
+    assert!(
+        matches!(&refused, Err(ConfirmError::Limit(it)) if it.code() == "limit_without_subject")
+    );
     manager.request().subject("card", "c1").confirm(hold).expect("two a card");
     assert_eq!(used(&manager, "c1"), 2);
 
@@ -316,7 +325,9 @@ fn groups_bind_what_is_put_into_them_for_as_long_as_it_is_there() {
 #[test]
 fn a_cap_by_level_bounds_what_is_held_of_each() {
     let (manager, _) = shop();
-    manager.define_limit(LimitRule::by_level("in checkout", 3).products(["SHOE"])).expect("a limit");
+    manager
+        .define_limit(LimitRule::by_level("in checkout", 3).products(["SHOE"]))
+        .expect("a limit");
     let hold = manager.reserve(SHOE, 3, TTL).expect("three");
     assert!(manager.reserve(SHOE, 1, TTL).is_err());
     manager.reserve(("NYC", "SHOE"), 3, TTL).expect("a level of its own");
@@ -336,7 +347,9 @@ fn calls_by_level_are_refused_where_a_sale_would_have_to_give_back() {
     manager.drop_limit("two each").expect("a limit");
     manager.define_limit(two_each(LimitCounts::Sales)).expect("a limit");
     let refused = manager.ship(SHOE, 1);
-    assert!(matches!(&refused, Err(ShipError::NeedsReservation { limit }) if &**limit == "two each"));
+    assert!(
+        matches!(&refused, Err(ShipError::NeedsReservation { limit }) if &**limit == "two each")
+    );
     assert!(manager.cancel_sale(SHOE, 1, "no").is_err());
 }
 

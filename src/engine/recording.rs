@@ -1,5 +1,6 @@
 //! How a call puts its one record into the audit queue.
 
+use crate::audit::draw::DrawMark;
 use crate::audit::entry::EventType;
 use crate::audit::flush::Flush;
 use crate::audit::gate::Shut;
@@ -136,6 +137,34 @@ impl LongerRecord for Beyond<'_> {
     }
 }
 
+/// The record of a call that takes units, and may draw on allowances with them.
+pub(super) enum DrawingRecord<'a> {
+    /// Of one line, in words.
+    Short(PlainEntry, Extras),
+    Long(RecordBuilder<'a>),
+}
+
+impl DrawingRecord<'_> {
+    /// Notes what the draws of the commit left used.
+    #[inline]
+    pub(super) fn note_used_after(&mut self, plan: &DrawPlan<'_>) {
+        for (at, used) in plan.used_after().enumerate() {
+            match self {
+                Self::Short(_, extras) => extras.set_used_after(at, used),
+                Self::Long(record) => record.set_used_after(at, used),
+            }
+        }
+    }
+
+    #[inline]
+    pub(super) fn queue_in(self, recorder: &Recorder) -> Result<(), WriterGone> {
+        match self {
+            Self::Short(entry, extras) => recorder.record_short(entry, &extras),
+            Self::Long(record) => record.queue_while_written(),
+        }
+    }
+}
+
 /// The one record of an operation, ready to be queued.
 pub(super) trait QueuedRecord {
     /// Queues it. An error means that the writer has ended.
@@ -216,11 +245,6 @@ impl RecordBuilder<'_> {
         record.keyed(call, answer)
     }
 
-    /// Notes what the draws of a commit left used.
-    pub(super) fn note_used_after(&mut self, plan: &DrawPlan<'_>) {
-        plan.used_after().enumerate().for_each(|(at, used)| self.set_used_after(at, used));
-    }
-
     /// Adds a new hold, made when the call takes effect: its id, its expiry and its owner.
     #[inline]
     pub(super) fn new_hold(self, call: Call<'_>, id: ReservationId, expires_at: Timestamp) -> Self {
@@ -263,22 +287,26 @@ impl<'a> Call<'a> {
     #[inline(never)]
     fn beyond_the_entry(self, engine: &'a Engine, entry: PlainEntry, answer: Answer) -> Beyond<'a> {
         // An expiry has a note of its own.
-        let may_be_short = !entry.is_expiry() && engine.recorder.queue.make_rows();
-        match if may_be_short { self.extras(answer) } else { None } {
+        match if entry.is_expiry() { None } else { self.extras(answer, &[]) } {
             Some(extras) => Beyond::Extras(extras),
             None => Beyond::Record(engine.recorder.record_from(entry).of_call(self, answer)),
         }
     }
 
+    /// What a short record has besides its entry; `None` if there are no rows, or it is too much
+    /// for one.
     #[inline]
-    fn extras(self, answer: Answer) -> Option<Extras> {
+    pub(super) fn extras(self, answer: Answer, draws: &[DrawMark]) -> Option<Extras> {
+        if !self.engine.recorder.queue.make_rows() {
+            return None;
+        }
         let answer = answer.to_bytes();
         let key = self.key.map(|KeyedCall { key, fingerprint }| KeyParts {
             key: key.as_bytes(),
             fingerprint: *fingerprint,
             answer: &answer,
         });
-        Extras::new(key, &self.options().notes, &[])
+        Extras::new(key, &self.options().notes, draws)
     }
 }
 

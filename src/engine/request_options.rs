@@ -71,11 +71,6 @@ impl Subjects {
     pub(crate) fn iter(&self) -> impl Iterator<Item = &NamedSubject> {
         self.first.iter().chain(&self.more)
     }
-
-    #[inline]
-    pub(crate) fn is_empty(&self) -> bool {
-        self.first.is_none()
-    }
 }
 
 /// What a call that takes units does with the safety stock of their levels.

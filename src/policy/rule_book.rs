@@ -228,12 +228,6 @@ impl RuleBook {
         }
     }
 
-    /// The products of a group.
-    pub(crate) fn group(&self, group: &str) -> Vec<ProductIndex> {
-        let pages = self.pages();
-        pages.groups.get(group).into_iter().flatten().copied().collect()
-    }
-
     /// The number of the list of rules that cover this product now.
     pub(crate) fn coverage_of(&self, product: ProductIndex) -> u32 {
         let mut pages = self.pages();
@@ -300,12 +294,10 @@ mod tests {
         book.define(rule(0, "one", &[1, 2], Some("drop")), &hasher);
         book.define(rule(1, "two", &[], Some("drop")), &hasher);
         book.regroup("drop", &[ProductIndex(2), ProductIndex(3)], true);
-        assert_eq!([1, 2, 3, 4].map(|it| covering(&book, it)), [
-            vec![0],
-            vec![0, 1],
-            vec![0, 1],
-            vec![]
-        ]);
+        assert_eq!(
+            [1, 2, 3, 4].map(|it| covering(&book, it)),
+            [vec![0], vec![0, 1], vec![0, 1], vec![]]
+        );
         assert_eq!(book.coverage_of(ProductIndex(2)), book.coverage_of(ProductIndex(3)));
         book.regroup("drop", &[ProductIndex(3)], false);
         assert_eq!(covering(&book, 3), Vec::<u32>::new());

@@ -4,8 +4,10 @@
 //! hash, no probing. With ten million live holds it costs one cache miss instead of several. The
 //! table grows by a segment at a time as live holds become more, up to a configured maximum.
 
+mod draws;
 mod quarantine;
 pub(crate) mod restore;
+mod scan;
 mod take;
 pub(crate) mod vacant_chain;
 
@@ -13,15 +15,13 @@ use crate::base::clock::Timestamp;
 use crate::base::lines::Lines;
 use crate::base::sync::Fenced;
 use crate::reservation::chain::{Chain, NO_SLOT, SlotNumber};
-use crate::reservation::deadlines::{Deadlines, Scan, ScannedSlot};
+use crate::reservation::deadlines::Deadlines;
 use crate::reservation::free_list::{FreeList, Retention};
 use crate::reservation::id::ReservationId;
 use crate::reservation::line::SlotLine;
-use crate::reservation::slot::draw::SlotDraw;
 use crate::reservation::slot::{ChainName, LinkContent, Read, ReadLink, ReservationRecord, Slot};
 use crate::reservation::slots::quarantine::Quarantine;
 use crate::reservation::state::{Phase, SlotState};
-use crate::stock::allowance::key::AllowanceKey;
 
 /// All reservations of an engine: live holds, and finished records that are still readable.
 #[derive(Debug)]
@@ -305,41 +305,6 @@ impl Slots {
         ChainWalk::Whole { retaken_from: None }
     }
 
-    /// The draws of a reservation that this thread has to itself.
-    pub(crate) fn draws_of(&self, chain: Chain, mut each: impl FnMut(SlotDraw)) {
-        if chain.draws() {
-            self.each_link(chain, |_, slot| {
-                slot.read_draw().into_iter().for_each(&mut each);
-                true
-            });
-        }
-    }
-
-    /// The allowances on which a reservation has drawn, which was found in `state`: also of one that
-    /// is over. `None` if its record has changed since.
-    pub(crate) fn allowances_of(&self, head: HeldSlot<'_>, chain: Chain) -> Option<Vec<AllowanceKey>> {
-        let mut keys = Vec::new();
-        let walked = self.walk_links(head.number, head.state, chain, |content| {
-            keys.extend(content.draw().map(|draw| draw.key));
-        });
-        let whole = matches!(walked, ChainWalk::Whole { .. }) && head.slot.state() == head.state;
-        whole.then_some(keys)
-    }
-
-    /// Writes what each draw of such a reservation comes to, in the order of
-    /// [`draws_of`](Self::draws_of).
-    pub(crate) fn write_draws(&self, chain: Chain, draws: &[SlotDraw]) {
-        let mut draws = draws.iter();
-        self.each_link(chain, |_, slot| {
-            if slot.read_draw().is_some()
-                && let Some(draw) = draws.next()
-            {
-                slot.write_drawn(draw);
-            }
-            true
-        });
-    }
-
     /// Passes each slot of a chain to `each`, until it returns false: for the thread that has the
     /// chain to itself.
     pub(super) fn each_link(
@@ -403,79 +368,6 @@ impl Slots {
     /// Whether some hold may be overdue.
     pub(crate) fn is_due(&self, now: Timestamp) -> bool {
         self.deadlines.is_due(now)
-    }
-
-    /// Passes everything that is due at `now` to `end`, with the slot and state in which it was
-    /// found: each hold that is overdue, and each sale (its state is `Confirmed`) whose draws have
-    /// counted for their time. `end` ends it, and returns true to stop the scan.
-    pub(crate) fn scan_due(
-        &self,
-        now: Timestamp,
-        mut end: impl FnMut(HeldSlot<'_>) -> bool,
-    ) -> Scan {
-        self.scan(now, |hold| {
-            let is_due = hold.state.is_overdue(now) || hold.state.phase() == Phase::Confirmed;
-            is_due && end(hold)
-        })
-    }
-
-    /// As [`scan_due`](Self::scan_due), but passes holds alone, also those that another thread is
-    /// ending.
-    pub(crate) fn scan_past(
-        &self,
-        now: Timestamp,
-        mut each: impl FnMut(HeldSlot<'_>) -> bool,
-    ) -> Scan {
-        self.scan(now, |hold| hold.state.phase().is_live() && each(hold))
-    }
-
-    /// When the next of the draws of a sale, which was found in `state`, counts no more. `None` if
-    /// none counts for a time. If that changes at this moment, the earliest time that there is.
-    fn counted_until(&self, number: SlotNumber, slot: Slot<'_>, state: SlotState) -> Option<Timestamp> {
-        if !matches!(state.phase(), Phase::Confirmed | Phase::Shipping) {
-            return None;
-        }
-        let chain = slot.chain();
-        if !chain.counts() {
-            return None;
-        }
-        let mut earliest: Option<Timestamp> = None;
-        let walked = self.walk_links(number, state, chain, |content| {
-            if let LinkContent::Draw(draw) = content {
-                earliest = earliest.into_iter().chain(draw.ends()).min();
-            }
-        });
-        match walked {
-            ChainWalk::Whole { .. } => earliest,
-            ChainWalk::Gone | ChainWalk::Changed => Some(Timestamp::default()),
-        }
-    }
-
-    /// Passes what is due, and what another thread is ending, to `each`.
-    fn scan(&self, now: Timestamp, mut each: impl FnMut(HeldSlot<'_>) -> bool) -> Scan {
-        self.deadlines.scan(
-            now,
-            || self.free_list.used(),
-            |number| {
-                let Some(slot) = self.at(number) else {
-                    return (ScannedSlot::Nothing, false);
-                };
-                let due = |state: SlotState| match state.phase() {
-                    Phase::Pending | Phase::Ending => Some(state.expires_at()),
-                    _ => self.counted_until(number, slot, state),
-                };
-                let state = slot.state();
-                let is_past = due(state).is_some_and(|due| now > due);
-                let enough = is_past && each(HeldSlot { number, slot, state });
-                let after = slot.state();
-                let found = match due(after) {
-                    Some(due) => ScannedSlot::Live(due),
-                    None if after.is_taken() => ScannedSlot::Taken,
-                    None => ScannedSlot::Nothing,
-                };
-                (found, enough)
-            },
-        )
     }
 
     /// How many slots were ever used. Those beyond hold no reservation.

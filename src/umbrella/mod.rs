@@ -6,13 +6,13 @@ use crate::audit::entry::UnknownEntryType;
 use crate::audit::sink::SinkError;
 use crate::base::error::call::sealed::OnRecord;
 use crate::base::error::{
-    AddError, ApproveError, BasketError, BuildError, CallError, ConfirmError, ExtendError,
-    FlushError, FulfillError, Gone, InvalidInput, InvalidKey, InvalidName, InvalidReservationId,
-    InvalidText, InvalidTtl, JournalError, KeyError, MutationError, NoReservation,
-    NoTransferRequest, NotOpen, NotStarted, PartialError, PlaceError, RedactError, RejectError,
-    ReleaseError, RemoveError, RequestTransferError, ReserveError, RetakeError, SettingError,
-    ShipError, SnapshotError, SoldLinesError, TransferError, TransferFailure, Uncertain,
-    error_table,
+    AddError, ApproveError, BasketError, BuildError, CallError, ConfirmError, DefineLimitError,
+    ExtendError, FlushError, FulfillError, Gone, InvalidInput, InvalidKey, InvalidName,
+    InvalidReservationId, InvalidText, InvalidTtl, JournalError, KeyError, LimitError,
+    MutationError, NoReservation, NoTransferRequest, NotOpen, NotStarted, PartialError, PlaceError,
+    RedactError, RejectError, ReleaseError, RemoveError, RequestTransferError, ReserveError,
+    RetakeError, SettingError, ShipError, SnapshotError, SoldLinesError, TransferError,
+    TransferFailure, Uncertain, error_table,
 };
 use crate::base::quantity::InvalidQuantity;
 #[cfg(feature = "journal")]
@@ -61,6 +61,10 @@ pub enum Error {
     Reject(RejectError),
     /// See [`SettingError`].
     Setting(SettingError),
+    /// See [`LimitError`].
+    Limit(LimitError),
+    /// See [`DefineLimitError`].
+    DefineLimit(DefineLimitError),
     /// See [`BuildError`].
     Build(BuildError),
     /// See [`SnapshotError`].
@@ -114,7 +118,8 @@ error_table! {
         Reserve(ReserveError), Basket(BasketError), Fulfill(FulfillError), Confirm(ConfirmError),
         Release(ReleaseError), Extend(ExtendError), Retake(RetakeError), Partial(PartialError),
         SoldLines(SoldLinesError), RequestTransfer(RequestTransferError), Approve(ApproveError),
-        Reject(RejectError), Setting(SettingError), Build(BuildError), Snapshot(SnapshotError),
+        Reject(RejectError), Setting(SettingError), Limit(LimitError),
+        DefineLimit(DefineLimitError), Build(BuildError), Snapshot(SnapshotError),
         Call(CallError), Gone(Gone), Input(InvalidInput), Place(PlaceError),
         NoReservation(NoReservation), NoTransferRequest(NoTransferRequest), NotOpen(NotOpen),
         TransferFailure(TransferFailure), Flush(FlushError), Sink(SinkError),

@@ -49,6 +49,8 @@ macro_rules! samples {
 fn samples() -> Samples {
     let (warehouse, product, file) =
         (|| "SF".to_owned(), || "LAPTOP".to_owned(), || "f".to_owned());
+    let limit = || -> std::sync::Arc<str> { "two each".into() };
+    let refused = || LimitError::Unknown { limit: limit() };
     let at = Timestamp::from_millis(1);
     let (short, full) = ((2, 1), 9);
     let (needed, available) = short;
@@ -108,6 +110,7 @@ fn samples() -> Samples {
             Gone::Lost { opening: 4 }, Gone::Unknown,
         ];
         ReserveError: [
+            ReserveError::Limit(refused()),
             ReserveError::Insufficient { needed, available, safety_stock: 1, overdue_left: false },
             ReserveError::Full { slots: full },
             ReserveError::Suspended { warehouse: warehouse() },
@@ -115,6 +118,7 @@ fn samples() -> Samples {
             ReserveError::Call(call.clone()),
         ];
         BasketError: [
+            BasketError::Limit(refused()),
             BasketError::Insufficient { lines: lines(), overdue_left: true },
             BasketError::Full { slots: full },
             BasketError::Suspended { warehouse: warehouse() },
@@ -122,12 +126,14 @@ fn samples() -> Samples {
             BasketError::Call(call.clone()),
         ];
         FulfillError: [
+            FulfillError::Limit(refused()),
             FulfillError::Insufficient { needed, available: 1 },
             FulfillError::Full { slots: full },
             FulfillError::Input(input), FulfillError::Place(place.clone()),
             FulfillError::Call(call.clone()),
         ];
         ConfirmError: [
+            ConfirmError::Limit(refused().into()), ConfirmError::Full { slots: full },
             ConfirmError::Gone(Gone::Unknown), ConfirmError::Changing,
             ConfirmError::NotSold { needed, sold: available }, ConfirmError::Call(call.clone()),
         ];
@@ -140,6 +146,7 @@ fn samples() -> Samples {
             ExtendError::Changing, ExtendError::Input(input), ExtendError::Call(call.clone()),
         ];
         RetakeError: [
+            RetakeError::Limit(refused()),
             RetakeError::Insufficient { lines: lines(), overdue_left: false },
             RetakeError::Full { slots: full },
             RetakeError::Suspended { warehouse: warehouse() },
@@ -150,6 +157,7 @@ fn samples() -> Samples {
             RetakeError::Call(call.clone()),
         ];
         PartialError: [
+            PartialError::Limit(refused()),
             PartialError::NotHeld {
                 warehouse: warehouse(), product: product(), needed, held: available,
             },
@@ -179,6 +187,7 @@ fn samples() -> Samples {
         ];
         ShipError: [
             ShipError::NotSold { needed, sold: 1, tracked: 1 }, ShipError::Input(input),
+            ShipError::NeedsReservation { limit: limit() },
             ShipError::Place(place.clone()), ShipError::Call(call.clone()),
         ];
         TransferError: [
@@ -213,7 +222,22 @@ fn samples() -> Samples {
         ];
         RejectError: [
             RejectError::NotOpen(NotOpen::Approved), RejectError::Input(input),
-            RejectError::Call(call),
+            RejectError::Call(call.clone()),
+        ];
+        LimitError: [
+            LimitError::Reached {
+                limit: limit(), maximum: 2, used: 1, asked: 2, overdue_left: true,
+            },
+            LimitError::NoSubject { limit: limit(), kind: "customer".into() },
+            LimitError::Full { most: 9 }, LimitError::Unknown { limit: limit() },
+            LimitError::ByLevel { limit: limit() },
+        ];
+        DefineLimitError: [
+            DefineLimitError::Redefined { limit: limit() },
+            DefineLimitError::Unknown { limit: limit() }, DefineLimitError::NoSecret,
+            DefineLimitError::OutOfBounds { setting: "the maximum", expected: "less" },
+            DefineLimitError::TooMany { most: 9 }, DefineLimitError::Input(input),
+            DefineLimitError::Place(place.clone()), DefineLimitError::Call(call.clone()),
         ];
         SettingError: [
             SettingError::Threshold { units: u32::MAX }, SettingError::Capacity { units: 0 },
@@ -243,7 +267,7 @@ fn samples() -> Samples {
             JournalError::Trimmed { oldest: 7 }, JournalError::OtherJournal { file: file() },
             JournalError::PlaceChanged { what: "lock", path: file() },
             JournalError::SamePlace { what: "archive" },
-            JournalError::Rewound { to: 7 }, JournalError::NoJournal,
+            JournalError::Rewound { to: 7 }, JournalError::NoJournal, JournalError::OtherSecret,
             JournalError::NoFollower { reason: "no room".into() },
             JournalError::NoLineage { sequence: 7 },
             JournalError::InvalidConsumer { name: "A".into() }, JournalError::Ended,

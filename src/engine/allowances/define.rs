@@ -146,11 +146,8 @@ impl Engine {
         if !is_by_level && !self.subjects.has_secret() {
             return Err(DefineLimitError::NoSecret);
         }
-        let products: BTreeSet<ProductIndex> = limit
-            .products
-            .iter()
-            .map(|name| self.known_product(name))
-            .collect::<Result<_, _>>()?;
+        let products: BTreeSet<ProductIndex> =
+            limit.products.iter().map(|name| self.known_product(name)).collect::<Result<_, _>>()?;
         if products.len() > MOST_PRODUCTS {
             let (lines, most) = (products.len(), MOST_PRODUCTS);
             return Err(InvalidInput::TooManyLines { lines, most }.into());

@@ -164,7 +164,8 @@ impl<'a> Call<'a> {
                     let key = AllowanceKey { rule: *number, subject };
                     // A reservation counts as one, also when it draws for one more line.
                     let counts = |draw: &SlotDraw| draw.key == key && draw.drawn > 0;
-                    let counted = rule.unit == LimitUnit::Reservations && has_drawn.iter().any(counts);
+                    let counted =
+                        rule.unit == LimitUnit::Reservations && has_drawn.iter().any(counts);
                     plan.add(rule, key, line, Draw { passed, counted });
                 }
                 None if !is_asked || passed => {}
@@ -276,9 +277,8 @@ impl<'e> DrawPlan<'e> {
     pub(in crate::engine) fn pin(&mut self) -> Result<(), LimitError> {
         let table = self.engine.catalog.allowances();
         for planned in self.allowances.iter_mut() {
-            planned.index = table
-                .pin(planned.key)
-                .map_err(|full| LimitError::Full { most: full.most })?;
+            planned.index =
+                table.pin(planned.key).map_err(|full| LimitError::Full { most: full.most })?;
             self.pinned += 1;
         }
         self.allowances.sort_unstable_by_key(|planned| planned.index);

@@ -90,8 +90,13 @@ pub(in crate::engine) fn check_secret(
 ) -> Result<(), JournalError> {
     let limits = &ledger.limits;
     let by_subject = |rule: &RuleState| !rule.dropped && &*rule.definition.kind != BY_LEVEL;
-    let same = limits.subjects.is_some() && SubjectHasher::new(secret).check_value() == limits.subjects;
-    if same || !limits.rules.values().any(by_subject) { Ok(()) } else { Err(JournalError::OtherSecret) }
+    let same =
+        limits.subjects.is_some() && SubjectHasher::new(secret).check_value() == limits.subjects;
+    if same || !limits.rules.values().any(by_subject) {
+        Ok(())
+    } else {
+        Err(JournalError::OtherSecret)
+    }
 }
 
 /// The error for a state that no engine can be in. The checks at replay and [`check_sizes`] leave

@@ -16,8 +16,9 @@ use crate::engine::answer::{Answer, Release};
 use crate::engine::call::Call;
 use crate::engine::durability::{Durability, OperationKind};
 use crate::engine::hold_options::{HoldOptions, NoOptions};
-use crate::engine::ops::basket::SHORT;
 use crate::engine::ops::hold_end::{EndKind, EndOutcome, Ended, HoldEnd};
+use crate::engine::ops::taking::SHORT;
+use crate::engine::ops::units::HeldUnits;
 use crate::engine::recording::EntryRecord;
 use crate::engine::request::{Request, on_requests_for_sales};
 use crate::engine::request_shape::RequestShape;
@@ -340,7 +341,7 @@ impl Call<'_> {
             (Answer::Release(Release::Released), Some(units)) => Release::from(units).into(),
             (answer, _) => answer,
         };
-        let kept = record.chain.keeps();
+        let held = HeldUnits { end, lines: &lines, kept: record.chain.keeps() };
         let recorded = match *lines {
             // One entry tells it all.
             [line] => {
@@ -348,7 +349,7 @@ impl Call<'_> {
                 let (recorder, engine) = (&*self.engine.recorder, self.engine);
                 let beyond = self.record_of_hold(engine, entry, answer);
                 let queued = EntryRecord { entry, beyond, recorder };
-                engine.end_lines(queued, end, &lines, kept, gifts)
+                engine.end_lines(queued, held, gifts)
             }
             _ => {
                 let mut queued = self
@@ -363,7 +364,7 @@ impl Call<'_> {
                 if end == EndKind::Expire {
                     queued = queued.expired();
                 }
-                self.engine.end_lines(queued, end, &lines, kept, gifts)
+                self.engine.end_lines(queued, held, gifts)
             }
         };
         // Read before the hold is over: afterwards the slot may be reused.

@@ -215,7 +215,7 @@ impl Call<'_> {
         }
         let recorded = record.queue();
         engine.slots.put_back_behind(&mut slots, parts.len() * each, now);
-        call.publish_parts(slots, &parts, &plan, id, expires_at);
+        call.publish_parts(slots, (&parts, &plan), id, expires_at);
         recorded?;
         Ok(id)
     }
@@ -223,8 +223,7 @@ impl Call<'_> {
     fn publish_parts(
         self,
         slots: VacantChain<'_>,
-        parts: &[(LevelIndex, Quantity)],
-        plan: &DrawPlan<'_>,
+        (parts, plan): (&[(LevelIndex, Quantity)], &DrawPlan<'_>),
         id: ReservationId,
         expires_at: Timestamp,
     ) {
@@ -241,11 +240,7 @@ impl Call<'_> {
 impl<'a> Call<'a> {
     /// What the whole quantity draws, as if it were one line. Which level gives how much of it is
     /// known only afterwards.
-    fn plan_fill(
-        self,
-        levels: &[FillSource],
-        qty: Quantity,
-    ) -> Result<DrawPlan<'a>, FulfillError> {
+    fn plan_fill(self, levels: &[FillSource], qty: Quantity) -> Result<DrawPlan<'a>, FulfillError> {
         let engine = self.engine;
         // All are levels of one product, so each is under the same limits.
         let first = levels.iter().find_map(|source| {
@@ -375,8 +370,7 @@ impl Engine {
         if filled.is_err() && self.slots.is_due(now) {
             // Expire holds here, outside the commit: a commit must touch cells in ascending order
             // only.
-            let enough =
-                || self.sum_available(levels) >= u64::from(qty.get()) && plan.has_room();
+            let enough = || self.sum_available(levels) >= u64::from(qty.get()) && plan.has_room();
             overdue_left = !self.take_back_overdue(now, enough);
             filled = self.try_to_fill(levels, qty, plan)?;
         }

@@ -67,9 +67,7 @@ pub(in crate::engine) enum EndOutcome {
     /// A limit refuses the sale. It is still pending.
     Limited(LimitError),
     /// The sale draws under a limit, which needs new slots, and all are in use. It is still pending.
-    Full {
-        slots: u32,
-    },
+    Full { slots: u32 },
     /// The call was not started. It is still pending.
     NotStarted(NotStarted),
     /// Another thread is ending it now.

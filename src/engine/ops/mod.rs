@@ -11,4 +11,5 @@ mod settings;
 mod ship_lines;
 mod step;
 mod stock;
+pub(super) mod taking;
 mod units;

@@ -7,8 +7,9 @@ use crate::base::error::{Gone, NoReservation, RetakeError, Uncertain};
 use crate::engine::answer::ConfirmOrRetake;
 use crate::engine::call::Call;
 use crate::engine::durability::OperationKind;
-use crate::engine::ops::basket::{Purpose, WantedLines, basket_shape};
+use crate::engine::ops::basket::basket_shape;
 use crate::engine::ops::hold_end::{EndKind, EndOutcome};
+use crate::engine::ops::taking::{Purpose, WantedLines};
 use crate::engine::place::{BasketLine, OwnLines};
 use crate::engine::request::on_requests_for_holds;
 use crate::engine::request_options::RequestOptions;
@@ -239,7 +240,9 @@ impl Call<'_> {
             };
             let options = engine.with_subjects(options, &former.draws);
             let call = self.with_options(&options).at(now);
-            Ok(ConfirmOrRetake::Retaken(call.take_basket(&wanted, Purpose::Sale { retaken_from: Some(id) })?))
+            Ok(ConfirmOrRetake::Retaken(
+                call.take_basket(&wanted, Purpose::Sale { retaken_from: Some(id) })?,
+            ))
         });
         match answer {
             Ok(ConfirmOrRetake::Retaken(by)) if !first => {

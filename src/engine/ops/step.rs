@@ -61,8 +61,11 @@ impl From<StepRefused> for PartialError {
 impl StepPlan {
     /// The plan of the sale of all that these lines hold.
     fn of_whole_sale(lines: &[SlotLine]) -> Self {
-        let mut plan =
-            Self { lines: Vec::with_capacity(lines.len()), sold: Vec::new(), given_back: Vec::new() };
+        let mut plan = Self {
+            lines: Vec::with_capacity(lines.len()),
+            sold: Vec::new(),
+            given_back: Vec::new(),
+        };
         for line in lines {
             if let Ok(units) = Quantity::new(line.held) {
                 plan.sold.push((line.level, units));
@@ -119,8 +122,7 @@ impl<'a> Call<'a> {
         let steps = plan.steps(&hold.lines);
         let lines = (0..).zip(hold.lines.iter().zip(&steps)).filter_map(|(at, (line, step))| {
             let level = engine.catalog.level(line.level)?;
-            let limited =
-                LimitedLine { line: at, handle: line.level, level, units: step.sold };
+            let limited = LimitedLine { line: at, handle: line.level, level, units: step.sold };
             (step.sold > 0).then_some(limited)
         });
         let draws = self.plan_draws(Taking::SaleOfHeld, lines, &had)?;
@@ -185,7 +187,7 @@ impl<'a> Call<'a> {
             hold.head.slot.finish(hold.head.state);
             return Err(refused);
         }
-        record.note_used_after(&draws);
+        draws.used_after().enumerate().for_each(|(at, used)| record.set_used_after(at, used));
         let gift = |&(level, qty): &(LevelIndex, Quantity)| CellDelta {
             cell: CellId::level(level),
             delta: Delta::give_back(qty),

@@ -6,13 +6,13 @@ use crate::audit::entry::AdjustmentType;
 use crate::audit::record::PlainEntry;
 use crate::base::error::{AddError, RemoveError, SettingError, ShipError, Uncertain};
 use crate::base::quantity::Quantity;
-use crate::engine::{Engine, InventoryManager};
 use crate::engine::answer::Answer;
 use crate::engine::call::Call;
 use crate::engine::durability::OperationKind;
 use crate::engine::place::{LevelRef, OwnLevel};
 use crate::engine::request::Request;
 use crate::engine::request_shape::RequestShape;
+use crate::engine::{Engine, InventoryManager};
 use crate::stock::handle::LevelHandle;
 use crate::stock::level::StockLevel;
 

@@ -14,6 +14,15 @@ use crate::stock::handle::LevelIndex;
 use crate::stock::mcas::{CellDelta, Cells};
 use crate::stock::word::Delta;
 
+/// What a hold that ends still held, and how it ends.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct HeldUnits<'l> {
+    pub(super) end: EndKind,
+    pub(super) lines: &'l [SlotLine],
+    /// The reservation is kept until it is shipped.
+    pub(super) kept: bool,
+}
+
 impl Call<'_> {
     /// Keeps the hold `head` until it is shipped, if the call's options ask for it. This thread has
     /// it in `Ending`. Call it before the step's own units count as sold. If it is refused, the
@@ -84,9 +93,7 @@ impl Engine {
     pub(super) fn end_lines(
         &self,
         record: impl QueuedRecord,
-        end: EndKind,
-        lines: &[SlotLine],
-        kept: bool,
+        HeldUnits { end, lines, kept }: HeldUnits<'_>,
         mut gifts: Gifts,
     ) -> Result<(), WriterGone> {
         if end == EndKind::Sell && gifts.is_empty() {

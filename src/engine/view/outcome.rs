@@ -1,7 +1,7 @@
 //! What an engine still knows of a reservation whose record is gone.
 
-use crate::audit::entry::{AdjustmentType, EntryType};
 use crate::audit::draw::EntryDraw;
+use crate::audit::entry::{AdjustmentType, EntryType};
 use crate::audit::record::{KEEP_NOTE, KEPT_UNTIL_SHIPPED};
 use crate::base::clock::Timestamp;
 use crate::base::error::{FlushError, NoReservation, NotStarted, Reason, RetakeError};

@@ -222,7 +222,8 @@ impl UnmatchedAllowances {
 }
 
 fn drawn_in(ledger: &Ledger) -> DrawnUnits {
-    let in_force = |key: &AllowanceKey| ledger.limits.rules.get(&key.rule).is_some_and(|it| !it.dropped);
+    let in_force =
+        |key: &AllowanceKey| ledger.limits.rules.get(&key.rule).is_some_and(|it| !it.dropped);
     let all = ledger.limits.allowances.iter().filter(|(key, _)| in_force(key));
     all.map(|(key, state)| (*key, state.used)).collect()
 }

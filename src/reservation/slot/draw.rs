@@ -13,7 +13,7 @@
 //! itself, in `Ending` or `Shipping`, reads or changes what is drawn: so that needs no second copy.
 //! The subject and the rule never change, and anyone may read them, as all else in the chain.
 
-use super::{LINE, NAME, OWNER, SETTLED, Slot};
+use super::{LINE, NAME, SETTLED, Slot};
 use crate::base::clock::Timestamp;
 use crate::base::sync::Ordering;
 use crate::reservation::line::DRAW;

@@ -4,9 +4,7 @@ use std::borrow::Borrow;
 
 use super::Site;
 use super::control::{Control, Status};
-use super::descriptor::{
-    Descriptor, DescriptorLine, Head, INLINE, MAX_FIXED, MAX_LINES, Shortage,
-};
+use super::descriptor::{Descriptor, DescriptorLine, Head, INLINE, MAX_FIXED, MAX_LINES, Shortage};
 use super::drive::{Driver, resolve};
 use super::fill::FillStop;
 use super::line::CellDelta;

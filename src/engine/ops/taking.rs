@@ -1,0 +1,437 @@
+//! Taking the lines of a basket, with what they draw on allowances: all at one instant, or none.
+
+use std::time::Duration;
+
+use crate::audit::draw::DrawMark;
+use crate::audit::entry::AdjustmentType;
+use crate::audit::record::PlainEntry;
+use crate::audit::record_builder::RecordBuilder;
+use crate::base::clock::Timestamp;
+use crate::base::error::{BasketError, LimitError, NotStarted, ShortLine, Uncertain};
+use crate::base::short_list::ShortList;
+use crate::engine::allowances::plan::{DrawPlan, LimitedLine, Taking};
+use crate::engine::answer::{Answer, ConfirmOrRetake};
+use crate::engine::call::Call;
+use crate::engine::ops::reserve::ResolvedLine;
+use crate::engine::recording::DrawingRecord;
+use crate::engine::{Engine, Refusal};
+use crate::reservation::chain::Chain;
+use crate::reservation::id::ReservationId;
+use crate::reservation::line::SlotLine;
+use crate::reservation::slot::{LinkContent, ReservationRecord};
+use crate::reservation::slots::vacant_chain::VacantChain;
+use crate::stock::mcas::{CellDelta, Refused};
+
+/// So many lines of a basket or a hold take no list on the heap. Most baskets are short.
+pub(in crate::engine) const SHORT: usize = 8;
+
+/// The lines of a basket, with their levels.
+pub(in crate::engine) type WantedLines<'e> = ShortList<ResolvedLine<'e>, SHORT>;
+
+/// Whether a basket is held, or sold at once.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::engine) enum Purpose {
+    Hold {
+        ttl: Duration,
+    },
+    /// Sold at once; maybe in place of a hold that ended without a sale.
+    Sale {
+        retaken_from: Option<ReservationId>,
+    },
+}
+
+impl Purpose {
+    /// When the hold expires that is made `now`. A basket that is sold at once expires then.
+    fn expires_at(self, now: Timestamp) -> Timestamp {
+        match self {
+            Self::Hold { ttl } => now.saturating_add(ttl),
+            Self::Sale { .. } => now,
+        }
+    }
+
+    /// The hold that it takes anew.
+    fn retaken_from(self) -> Option<ReservationId> {
+        if let Self::Sale { retaken_from } = self { retaken_from } else { None }
+    }
+}
+
+/// What a call is to take.
+#[derive(Clone, Copy, Debug)]
+struct Basket<'w> {
+    wanted: &'w [ResolvedLine<'w>],
+    purpose: Purpose,
+}
+
+/// What was lacking for a basket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lack {
+    /// A line had only so many units available.
+    Units { line: usize, available: u32 },
+    /// Under the plan's allowance `at`, so many could still have been drawn.
+    Allowance { at: usize, available: u32 },
+}
+
+impl<'a> Call<'a> {
+    /// Takes all lines, or none. A refusal names the lines that are short.
+    pub(in crate::engine) fn take_basket(
+        self,
+        wanted: &[ResolvedLine<'_>],
+        purpose: Purpose,
+    ) -> Result<ReservationId, BasketError> {
+        let engine = self.engine;
+        let count = |_: &NotStarted| engine.refusals.count(Refusal::Unavailable as usize);
+        engine.check_gate().inspect_err(count)?;
+        let now = self.timed().now();
+        let mut plan = self.plan_for(wanted, purpose)?;
+        engine.look_before_taking(wanted, &plan, now)?;
+        engine.admit().inspect_err(count)?;
+        plan.pin().map_err(|full| engine.refuse_limited::<BasketError>(full))?;
+        let slots = engine.slots_for_basket(wanted.len() + plan.len(), purpose, now)?;
+        let call = self.at(slots.head().taken_at());
+        let now = call.now();
+        let id = engine.new_id(slots.head());
+        let basket = Basket { wanted, purpose };
+        let mut record = call.basket_record(basket, &plan, id);
+        if let Err(refusal) = engine.take_lines(wanted, &mut plan, now) {
+            engine.slots.put_back_chain(slots, now);
+            return Err(refusal);
+        }
+        record.note_used_after(&plan);
+        let recorded = record.queue_in(&engine.recorder);
+        call.publish_basket(basket, &plan, slots, id);
+        recorded.map_err(Uncertain::from)?;
+        Ok(id)
+    }
+
+    /// What the lines draw on allowances. Most baskets draw nothing, and pay nothing for it.
+    #[inline]
+    fn plan_for(
+        self,
+        wanted: &[ResolvedLine<'_>],
+        purpose: Purpose,
+    ) -> Result<DrawPlan<'a>, BasketError> {
+        if wanted.iter().all(|line| !line.limited) {
+            return Ok(DrawPlan::none(self.engine));
+        }
+        let taking = match purpose {
+            Purpose::Hold { .. } => Taking::Hold,
+            Purpose::Sale { .. } => Taking::Sale,
+        };
+        let lines = (0..).zip(wanted).map(|(line, it)| LimitedLine {
+            line,
+            handle: it.handle,
+            level: it.level,
+            units: it.qty.get(),
+        });
+        let plan = self.plan_draws(taking, lines, &[]);
+        plan.map_err(|refusal| self.engine.refuse_limited(refusal))
+    }
+
+    fn basket_record(
+        self,
+        basket: Basket<'_>,
+        plan: &DrawPlan<'_>,
+        id: ReservationId,
+    ) -> DrawingRecord<'a> {
+        let Basket { wanted, purpose } = basket;
+        if let ([line], Purpose::Hold { .. }) = (wanted, purpose)
+            && let Some(short) = self.short_record(*line, plan, purpose.expires_at(self.now()), id)
+        {
+            return short;
+        }
+        let answer = match purpose.retaken_from() {
+            None => Answer::Reservation(id),
+            Some(_) => ConfirmOrRetake::Retaken(id).into(),
+        };
+        let mut record = self
+            .engine
+            .recorder
+            .movement_of(AdjustmentType::Reserved)
+            .new_hold(self, id, purpose.expires_at(self.now()))
+            .of_hold(self, answer);
+        record = record.lines(wanted.iter().map(|line| (line.handle, line.qty.get())));
+        if !plan.is_empty() {
+            // The record's first lines are those of the call.
+            record = record.draws(plan.marks(|line| line));
+        }
+        if let Purpose::Sale { retaken_from } = purpose {
+            record = retaken_from.into_iter().fold(record, RecordBuilder::retaken_from);
+            for line in wanted {
+                record = record.and(AdjustmentType::Sold, line.handle, line.qty);
+            }
+        }
+        DrawingRecord::Long(record)
+    }
+
+    /// The record of a hold of one line, in words; `None` if it has more than those hold.
+    #[inline]
+    fn short_record(
+        self,
+        line: ResolvedLine<'_>,
+        plan: &DrawPlan<'_>,
+        expires_at: Timestamp,
+        id: ReservationId,
+    ) -> Option<DrawingRecord<'a>> {
+        if plan.is_empty() || self.keeps_until_shipped() {
+            return None;
+        }
+        let mut marks = ShortList::<DrawMark, SHORT>::new();
+        plan.marks(|line| line).for_each(|mark| marks.push(mark));
+        let extras = self.extras(Answer::Reservation(id), &marks)?;
+        let entry =
+            PlainEntry::new(AdjustmentType::Reserved, self.now(), line.handle, line.qty.get())
+                .reservation(id)
+                .expires_at(expires_at)
+                .owner(self.owner());
+        Some(DrawingRecord::Short(entry, extras))
+    }
+
+    fn publish_basket(
+        self,
+        basket: Basket<'_>,
+        plan: &DrawPlan<'_>,
+        slots: VacantChain<'_>,
+        id: ReservationId,
+    ) {
+        let (engine, Basket { wanted, purpose }) = (self.engine, basket);
+        let mut lines = wanted.iter().map(|line| SlotLine::new(line.handle, line.qty.get()));
+        let Some(first) = lines.next() else { return };
+        let chain = Chain::NONE.keeping(self.keeps_until_shipped()).drawing(!plan.is_empty());
+        let record = ReservationRecord { id, owner: self.owner(), line: first, chain };
+        let lines = lines.map(LinkContent::Line);
+        match purpose {
+            Purpose::Hold { .. } => {
+                let expires_at = purpose.expires_at(self.now());
+                let rest = lines.chain(plan.slot_draws(None).map(LinkContent::Draw));
+                engine.slots.publish_lines(slots, rest, record, expires_at);
+            }
+            Purpose::Sale { retaken_from } => {
+                let kept = chain.keeps();
+                wanted.iter().for_each(|line| line.level.sold_to(kept).add(line.qty));
+                let number = slots.head().number();
+                let draws = plan.slot_draws(Some(self.now()));
+                let counted = draws.clone().filter_map(|draw| draw.ends()).min();
+                let rest = lines
+                    .chain(draws.map(LinkContent::Draw))
+                    .chain(retaken_from.map(LinkContent::RetakenFrom));
+                let chain = engine.slots.publish_sold_lines(slots, rest, record, counted);
+                engine.slots.retire(number, chain, true, self.now());
+            }
+        }
+    }
+}
+
+impl Engine {
+    /// Refuses a basket that is plainly short, without a write to shared memory. In a flash sale,
+    /// most calls come when everything is sold out.
+    fn look_before_taking(
+        &self,
+        wanted: &[ResolvedLine<'_>],
+        plan: &DrawPlan<'_>,
+        now: Timestamp,
+    ) -> Result<(), BasketError> {
+        if enough(wanted) {
+            match plan.refusal(false) {
+                None => return Ok(()),
+                Some(refusal) if !self.slots.is_due(now) => {
+                    return Err(self.refuse_limited(refusal));
+                }
+                Some(_) => {}
+            }
+        }
+        self.look_for_overdue_of(wanted, plan, now)
+    }
+
+    /// Refuses what is short or at a limit though overdue holds were taken back.
+    #[cold]
+    #[inline(never)]
+    fn look_for_overdue_of(
+        &self,
+        wanted: &[ResolvedLine<'_>],
+        plan: &DrawPlan<'_>,
+        now: Timestamp,
+    ) -> Result<(), BasketError> {
+        let overdue_left = !self.take_back_overdue(now, || enough(wanted) && plan.has_room());
+        let short = self.short_lines(wanted);
+        if !short.is_empty() {
+            return Err(self.refuse_basket(short, overdue_left));
+        }
+        match plan.refusal(overdue_left) {
+            None => Ok(()),
+            Some(refusal) => Err(self.refuse_limited(refusal)),
+        }
+    }
+
+    /// The lines that are short though overdue holds were taken back, and whether such holds are
+    /// left.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn look_for_short_lines(
+        &self,
+        wanted: &[ResolvedLine<'_>],
+        now: Timestamp,
+    ) -> (Vec<ShortLine>, bool) {
+        let mut short = self.short_lines(wanted);
+        let mut overdue_left = false;
+        if !short.is_empty() && self.slots.is_due(now) {
+            overdue_left = !self.take_back_overdue(now, || enough(wanted));
+            short = self.short_lines(wanted);
+        }
+        (short, overdue_left)
+    }
+
+    /// Takes all lines at one instant, or none. A refusal is exact: the first line that it names
+    /// was short at one instant of this call.
+    #[inline]
+    fn take_lines(
+        &self,
+        wanted: &[ResolvedLine<'_>],
+        plan: &mut DrawPlan<'_>,
+        now: Timestamp,
+    ) -> Result<(), BasketError> {
+        match self.try_to_take(wanted, plan)? {
+            None => Ok(()),
+            Some(lack) => self.take_lines_again(wanted, plan, lack, now),
+        }
+    }
+
+    /// Takes the lines, for which something was lacking, if overdue holds had that.
+    #[cold]
+    #[inline(never)]
+    fn take_lines_again(
+        &self,
+        wanted: &[ResolvedLine<'_>],
+        plan: &mut DrawPlan<'_>,
+        mut lack: Lack,
+        now: Timestamp,
+    ) -> Result<(), BasketError> {
+        let mut overdue_left = false;
+        if self.slots.is_due(now) {
+            // Expire holds here, outside the commit: a commit must touch cells in ascending order
+            // only.
+            overdue_left = !self.take_back_overdue(now, || enough(wanted) && plan.has_room());
+            lack = match self.try_to_take(wanted, plan)? {
+                None => return Ok(()),
+                Some(lack) => lack,
+            };
+        }
+        let (line, available) = match lack {
+            Lack::Units { line, available } => (line, available),
+            Lack::Allowance { at, available } => {
+                return Err(match plan.refused_at(at, available, overdue_left) {
+                    Some(refusal) => self.refuse_limited(refusal),
+                    None => unreachable!("the commit has a line for each allowance"),
+                });
+            }
+        };
+        let mut named = vec![self.short(&wanted[line], available)];
+        let others = wanted.iter().enumerate().filter(|(at, _)| *at != line).map(|(_, line)| line);
+        named.extend(others.filter_map(|line| self.short_line(line)));
+        Err(self.refuse_basket(named, overdue_left))
+    }
+
+    /// Takes all lines and draws, or returns what was lacking.
+    fn try_to_take(
+        &self,
+        wanted: &[ResolvedLine<'_>],
+        plan: &mut DrawPlan<'_>,
+    ) -> Result<Option<Lack>, NotStarted> {
+        if !plan.is_empty() {
+            return self.try_to_draw(wanted, plan);
+        }
+        if let [line] = wanted {
+            return Ok(match line.take(self) {
+                Ok(change) => {
+                    if line.level.crosses(change) {
+                        self.raise_alert(line.handle, line.level);
+                    }
+                    None
+                }
+                Err(available) => Some(Lack::Units { line: 0, available }),
+            });
+        }
+        let lines = wanted.iter().map(|line| line.cell_delta());
+        Ok(match self.commit(lines)?.run_and_forget() {
+            Ok(()) => None,
+            Err(Refused::Line { line, available, .. }) => Some(Lack::Units { line, available }),
+            Err(Refused::Sum { .. }) => unreachable!("a basket fills nothing"),
+        })
+    }
+
+    #[inline(never)]
+    fn try_to_draw(
+        &self,
+        wanted: &[ResolvedLine<'_>],
+        plan: &mut DrawPlan<'_>,
+    ) -> Result<Option<Lack>, NotStarted> {
+        let mut lines = ShortList::<CellDelta, SHORT>::new();
+        let levels = wanted.iter().map(|line| line.cell_delta());
+        plan.cell_deltas().chain(levels).for_each(|line| lines.push(line));
+        let drawn = plan.cells();
+        Ok(match self.commit(lines.iter())?.run() {
+            Ok(done) => {
+                (0..drawn).for_each(|at| plan.note(at, done.change(at)));
+                None
+            }
+            Err(Refused::Line { line, available, .. }) => Some(match line.checked_sub(drawn) {
+                Some(line) => Lack::Units { line, available },
+                None => Lack::Allowance { at: line, available },
+            }),
+            Err(Refused::Sum { .. }) => unreachable!("a basket fills nothing"),
+        })
+    }
+
+    #[inline(always)]
+    fn slots_for_basket(
+        &self,
+        lines: usize,
+        purpose: Purpose,
+        now: Timestamp,
+    ) -> Result<VacantChain<'_>, BasketError> {
+        let count = lines + usize::from(purpose.retaken_from().is_some());
+        self.take_chain(count, now).ok_or_else(|| {
+            self.refusals.count(Refusal::Full as usize);
+            BasketError::Full { slots: self.max_slots }
+        })
+    }
+
+    /// Counts what a limit refuses.
+    pub(in crate::engine) fn refuse_limited<E: From<LimitError>>(&self, refusal: LimitError) -> E {
+        self.refusals.count(Refusal::Limited as usize);
+        refusal.into()
+    }
+
+    #[cold]
+    pub(super) fn refuse_basket(&self, lines: Vec<ShortLine>, overdue_left: bool) -> BasketError {
+        // A name that nobody ever stocked says nothing about stock.
+        if lines.iter().any(|line| !line.never_stocked) {
+            self.refusals.count(Refusal::Insufficient as usize);
+        }
+        BasketError::Insufficient { lines, overdue_left }
+    }
+
+    /// The lines that are short now, each read by itself.
+    fn short_lines(&self, wanted: &[ResolvedLine<'_>]) -> Vec<ShortLine> {
+        wanted.iter().filter_map(|line| self.short_line(line)).collect()
+    }
+
+    fn short_line(&self, line: &ResolvedLine<'_>) -> Option<ShortLine> {
+        line.too_few().map(|available| self.short(line, available))
+    }
+
+    fn short(&self, line: &ResolvedLine<'_>, available: u32) -> ShortLine {
+        let (warehouse, product) = self.names_of(line.handle);
+        ShortLine {
+            warehouse: warehouse.as_ref().into(),
+            product: product.as_ref().into(),
+            needed: line.qty.get(),
+            available,
+            safety_stock: line.floor,
+            never_stocked: false,
+        }
+    }
+}
+
+fn enough(wanted: &[ResolvedLine<'_>]) -> bool {
+    wanted.iter().all(|line| line.too_few().is_none())
+}
