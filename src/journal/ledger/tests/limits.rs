@@ -10,6 +10,7 @@ use AdjustmentType::{Reserved, Returned, SaleCancelled, Shipped, Sold};
 use std::time::Duration;
 
 mod checkpoint;
+mod hostile;
 mod laws;
 
 const MOUSE: LevelIndex = LevelIndex(1);
