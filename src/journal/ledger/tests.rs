@@ -1,6 +1,6 @@
 use super::*;
 use crate::audit::entry::{AdjustmentType, EntryType, EventType};
-use crate::audit::record::{EntryLine, PlainEntry, Subject};
+use crate::audit::record::{EntryLine, PlainEntry, RecordBuf, Subject};
 use crate::journal::format::decode::{Decoded, DecodedRecord};
 use crate::journal::ledger::holds::HoldLine;
 use crate::stock::handle::{LevelIndex, ProductIndex, WarehouseIndex};

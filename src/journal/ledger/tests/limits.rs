@@ -10,6 +10,7 @@ use AdjustmentType::{Reserved, Returned, SaleCancelled, Shipped, Sold};
 use std::time::Duration;
 
 mod checkpoint;
+mod hostile;
 mod laws;
 
 const MOUSE: LevelIndex = LevelIndex(1);
@@ -225,6 +226,19 @@ fn a_subject_that_is_first_named_at_a_sale_draws_what_is_sold_and_nothing_else()
     assert_eq!(used(&ledger), 3);
     step(&mut ledger, SaleCancelled, 2, hold, &[]);
     assert_eq!(used(&ledger), 1);
+}
+
+#[test]
+fn a_cancel_gives_back_no_more_than_was_drawn() {
+    let (hold, other) = (id(1, 1), id(2, 1));
+    let mut ledger = limited(&[rule(RULE, LimitCounts::Sales)]);
+    step(&mut ledger, Reserved, 3, hold, &[]);
+    // A unit that was sold before the rule was defined.
+    step(&mut ledger, Sold, 1, hold, &[]);
+    step(&mut ledger, Sold, 2, hold, &[mark(RULE, 0, 2)]);
+    step(&mut ledger, Reserved, 1, other, &[mark(RULE, 0, 3)]);
+    step(&mut ledger, SaleCancelled, 3, hold, &[]);
+    assert_eq!((used(&ledger), draws(&ledger, hold)), (1, &[][..]));
 }
 
 #[test]

@@ -24,7 +24,7 @@ fn rules() -> Vec<RuleDefinition> {
     rules
 }
 
-fn with_everything() -> Ledger {
+pub(super) fn with_everything() -> Ledger {
     let mut ledger = limited(&rules());
     let opened = [("subjects", "000102030405060708090a0b0c0d0e0f")];
     let facts = [("group", "drop"), ("change", "add")];
@@ -40,7 +40,7 @@ fn with_everything() -> Ledger {
     ledger
 }
 
-fn copy(ledger: &Ledger) -> Ledger {
+pub(super) fn copy(ledger: &Ledger) -> Ledger {
     let bytes = ledger.to_bytes(10);
     let copy = Ledger::from_bytes(&bytes, 10).expect("a ledger");
     assert_eq!(copy.to_bytes(10), bytes);
@@ -49,7 +49,7 @@ fn copy(ledger: &Ledger) -> Ledger {
 
 /// Something that a caller does with a hold. It may be refused.
 #[derive(Clone, Debug)]
-struct Deed {
+pub(super) struct Deed {
     movement: AdjustmentType,
     slot: u32,
     level: LevelIndex,
@@ -61,7 +61,7 @@ struct Deed {
 }
 
 prop_compose! {
-    fn deeds()(
+    pub(super) fn deeds()(
         movement in prop::sample::select(vec![Reserved, Reserved, Sold, Returned, SaleCancelled, Shipped]),
         slot in 1..4_u32,
         level in 0..2_u32,
@@ -75,7 +75,7 @@ prop_compose! {
 }
 
 /// The record of a deed. A reserve takes the slot's next reservation, and units of both levels.
-fn record_of(deed: &Deed, ledger: &Ledger) -> DecodedRecord {
+pub(super) fn record_of(deed: &Deed, ledger: &Ledger) -> DecodedRecord {
     let Deed { movement, slot, level, units, ref draws, over } = *deed;
     let newest = ledger.holds.at(id(slot, 1)).map(|hold| hold.id);
     let hold = match newest {
