@@ -223,6 +223,12 @@ fn operations(shop: &Shop, it: &Given) -> Vec<Refusal> {
             "InventoryManager::set_product_threshold",
             manager.set_product_threshold(level, Some(1)),
         ),
+        refused("InventoryManager::add_to_group", manager.add_to_group("g", &[product.into()])),
+        refused(
+            "InventoryManager::remove_from_group",
+            manager.remove_from_group("g", &[product.into()]),
+        ),
+        refused("InventoryManager::usage_of_level", manager.usage_of_level("cap", level)),
         refused("InventoryManager::set_safety_stock", manager.set_safety_stock(level, 1)),
         refused(
             "InventoryManager::clear_product_threshold",

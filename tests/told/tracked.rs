@@ -114,7 +114,7 @@ const SALES: [(&str, Sale); 14] = [
     }),
 ];
 
-fn keeping(manager: &InventoryManager) -> stockade::KeepRequest<'_> {
+fn keeping(manager: &InventoryManager) -> stockade::SaleRequest<'_> {
     manager.request().keep_until_shipped()
 }
 

@@ -71,11 +71,11 @@ impl InventoryManager {
         level: impl Into<crate::LevelRef<'l>>,
     ) -> Result<LimitUsage, DefineLimitError> {
         let engine = &*self.engine;
-        let rule = engine.rules.named(limit).filter(|rule| rule.is_by_level());
-        let rule = rule.ok_or_else(|| DefineLimitError::Unknown { limit: limit.into() })?;
         let level = level.into();
         level.check_names()?;
         let handle = engine.resolve(engine.own_level(level)?)?;
+        let rule = engine.rules.named(limit).filter(|rule| rule.is_by_level());
+        let rule = rule.ok_or_else(|| DefineLimitError::Unknown { limit: limit.into() })?;
         let key = AllowanceKey { rule: rule.number, subject: of_level(handle) };
         let used = engine.catalog.allowances().used(key);
         Ok(LimitUsage { used, maximum: rule.bound().maximum, unit: rule.unit })
