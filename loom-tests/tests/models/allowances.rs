@@ -43,8 +43,7 @@ fn two_subjects_of_one_number_keep_their_draws_apart() {
 /// The same by commits that take stock as well, so that a mark may stand in the way.
 #[test]
 fn two_subjects_who_buy_the_same_product_keep_their_draws_apart() {
-    // One preemption: a refusal after two marks, or two commits, have many steps.
-    model_bounded("two_subjects_who_buy_the_same_product_keep_their_draws_apart", 1, || {
+    model("two_subjects_who_buy_the_same_product_keep_their_draws_apart", || {
         let [ann, bob, _] = keys();
         let (bed, other) = site(LimitedBed::new(2, &[2]));
         assert_eq!(bed.take(&[(ann, 1)], &[0]), Ok(()));
@@ -59,7 +58,7 @@ fn two_subjects_who_buy_the_same_product_keep_their_draws_apart() {
 
 #[test]
 fn of_two_takers_under_a_maximum_of_one_one_gets_it() {
-    // One preemption: a refusal after two marks, or two commits, have many steps.
+    // One preemption: two commits have many steps.
     model_bounded("of_two_takers_under_a_maximum_of_one_one_gets_it", 1, || {
         let [ann, ..] = keys();
         let (bed, other) = site(LimitedBed::new(2, &[2]));
@@ -92,7 +91,7 @@ fn a_helper_leaves_the_maximum_of_a_commit() {
 /// own call goes by.
 #[test]
 fn a_commit_and_its_helper_together_leave_the_maximum() {
-    // One preemption: a refusal after two marks, or two commits, have many steps.
+    // One preemption: a refusal after a mark has many steps.
     model_bounded("a_commit_and_its_helper_together_leave_the_maximum", 1, || {
         let [ann, _, household] = keys();
         let (bed, other) = site(LimitedBed::new(2, &[]).with_used(&[(ann, 1), (household, 1)]));
