@@ -39,11 +39,18 @@ pub struct LimitedBed {
     pool: Arc<DescriptorPool>,
 }
 
-/// A commit that draws, of which some cells are marked, and whose owner has stopped there.
+/// A commit that draws or gives, of which some cells are marked, and whose owner has stopped there.
 #[derive(Debug)]
 pub struct HalfDrawn<'b> {
     operation: Operation<'b, LimitedBed>,
-    pins: Vec<AllowanceIndex>,
+    keeps: Keeps,
+}
+
+/// The allowances of a commit, and what keeps them until it is final.
+#[derive(Debug)]
+enum Keeps {
+    Pins(Vec<AllowanceIndex>),
+    Draws(Vec<AllowanceIndex>),
 }
 
 /// Why a draw was refused: a level was short (none), or this allowance had so much used.
@@ -69,9 +76,9 @@ impl LimitedBed {
     /// As a reserve: draws of each allowance, and holds a unit of each level. `Err` if a maximum or
     /// a level does not allow it.
     pub fn take(&self, draws: &[Draw], levels: &[u32]) -> Result<(), Refusal> {
-        let HalfDrawn { operation, pins } = self.begin(draws, levels);
+        let HalfDrawn { operation, keeps } = self.begin(draws, levels);
         let done = operation.run_and_forget();
-        self.end(pins, done)
+        self.end(keeps, done)
     }
 
     /// The same of one allowance alone, by one swap.
@@ -84,13 +91,9 @@ impl LimitedBed {
 
     /// As a release: gives back a unit of each.
     pub fn give(&self, keys: &[AllowanceKey], levels: &[u32]) {
-        let found = |key: &AllowanceKey| self.table.find(*key).expect("a draw keeps it");
-        let found: Vec<_> = keys.iter().map(found).collect();
-        let gives = found.iter().map(|index| (CellId::allowance(*index), give(one())));
-        let held = levels.iter().map(|level| (level_id(*level), Delta::give_back(one())));
-        let given = self.prepare(gives.chain(held)).run_and_forget();
-        assert_eq!(given, Ok(()), "a gift always fits");
-        found.into_iter().for_each(|index| self.table.retire_if_idle(index));
+        let HalfDrawn { operation, keeps } = self.begin_giving(keys, levels);
+        let given = operation.run_and_forget();
+        assert_eq!(self.end(keeps, given), Ok(()), "a gift always fits");
     }
 
     /// The same of one allowance alone, by one swap.
@@ -130,16 +133,31 @@ impl LimitedBed {
         half
     }
 
+    /// Begins a [`give`](Self::give), marks its first `lines` cells, and stops there.
+    pub fn stop_half_way_giving(&self, keys: &[AllowanceKey], lines: usize) -> HalfDrawn<'_> {
+        let half = self.begin_giving(keys, &[]);
+        half.operation.mark_first(lines);
+        half
+    }
+
+    fn begin_giving(&self, keys: &[AllowanceKey], levels: &[u32]) -> HalfDrawn<'_> {
+        let find = |key: &AllowanceKey| self.table.find(*key).expect("a draw keeps it");
+        let found: Vec<_> = keys.iter().map(find).collect();
+        let given = found.iter().map(|index| (CellId::allowance(*index), give(one())));
+        let held = levels.iter().map(|level| (level_id(*level), Delta::give_back(one())));
+        HalfDrawn { operation: self.prepare(given.chain(held)), keeps: Keeps::Draws(found) }
+    }
+
     fn begin(&self, draws: &[Draw], levels: &[u32]) -> HalfDrawn<'_> {
         let pin = |(key, _): &Draw| self.table.pin(*key).expect("there is room");
         let pins: Vec<_> = draws.iter().map(pin).collect();
         let drawn = pins.iter().zip(draws);
         let drawn = drawn.map(|(index, (_, most))| (CellId::allowance(*index), draw(one(), *most)));
         let held = levels.iter().map(|level| (level_id(*level), Delta::hold(one())));
-        HalfDrawn { operation: self.prepare(drawn.chain(held)), pins }
+        HalfDrawn { operation: self.prepare(drawn.chain(held)), keeps: Keeps::Pins(pins) }
     }
 
-    fn end(&self, pins: Vec<AllowanceIndex>, done: Result<(), Refused>) -> Result<(), Refusal> {
+    fn end(&self, keeps: Keeps, done: Result<(), Refused>) -> Result<(), Refusal> {
         // While it is pinned, the key is the one that was refused.
         let why = |refused| match refused {
             Refused::Line { cell, available, .. } => match cell.kind() {
@@ -151,7 +169,10 @@ impl LimitedBed {
             Refused::Sum { .. } => None,
         };
         let answer = done.map_err(why);
-        pins.into_iter().for_each(|index| self.table.unpin(index));
+        match keeps {
+            Keeps::Pins(all) => all.into_iter().for_each(|index| self.table.unpin(index)),
+            Keeps::Draws(all) => all.into_iter().for_each(|index| self.table.retire_if_idle(index)),
+        }
         answer
     }
 
@@ -176,7 +197,7 @@ impl<'b> HalfDrawn<'b> {
     /// The owner wakes up.
     pub fn wake(self) -> Result<(), Refusal> {
         let bed = self.operation.site();
-        bed.end(self.pins, self.operation.wake().map(drop))
+        bed.end(self.keeps, self.operation.wake().map(drop))
     }
 
     /// The owner never wakes up.
