@@ -229,6 +229,17 @@ fn a_subject_that_is_first_named_at_a_sale_draws_what_is_sold_and_nothing_else()
 }
 
 #[test]
+fn a_subject_that_is_named_again_at_the_sale_draws_on_top_of_what_it_drew_before() {
+    let hold = id(1, 1);
+    let mut ledger = limited(&[rule(RULE, LimitCounts::Sales)]);
+    step(&mut ledger, Reserved, 3, hold, &[mark(RULE, 0, 3)]);
+    step(&mut ledger, Sold, 1, hold, &[mark(RULE, 0, 4)]);
+    assert_eq!((used(&ledger), draws(&ledger, hold).len()), (4, 1));
+    step(&mut ledger, Returned, 2, hold, &[]);
+    assert_eq!(used(&ledger), 2, "what was held had been drawn");
+}
+
+#[test]
 fn a_cancel_gives_back_no_more_than_was_drawn() {
     let (hold, other) = (id(1, 1), id(2, 1));
     let mut ledger = limited(&[rule(RULE, LimitCounts::Sales)]);

@@ -152,6 +152,9 @@ fn full() -> Ledger {
         }
     }
     step(&mut ledger, Sold, 1, id(3, 1), &[mark(RuleNumber(5), 0, 1)]);
+    // A hold that has drawn and given all back is as one that never drew.
+    step(&mut ledger, Reserved, 1, id(4, 1), &[mark(RULE, 0, 4)]);
+    step(&mut ledger, Returned, 1, id(4, 1), &[]);
     step(&mut ledger, Sold, 1, id(2, 1), &[]);
     ledger
 }

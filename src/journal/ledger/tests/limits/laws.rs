@@ -1,6 +1,8 @@
 //! The laws about limits, each broken.
 
 use super::*;
+use crate::base::quantity::MAX_UNITS;
+use crate::journal::ledger::holds::Hold;
 
 fn dropped(number: RuleNumber) -> DecodedRecord {
     let number = number.0.to_string();
@@ -173,7 +175,7 @@ fn no_number_of_a_rule_is_used_again() {
     let refused = |ledger: &mut Ledger, record: &DecodedRecord| {
         what(apply(ledger, record)).expect_err("it breaks a law")
     };
-    let mut ledger = limited(&[seventh.clone()]);
+    let mut ledger = limited(std::slice::from_ref(&seventh));
     assert_eq!(refused(&mut ledger, &defined(&sales())), "a limit is defined out of turn");
     assert_eq!(refused(&mut ledger, &dropped(RULE)), "a limit that was never defined");
     apply(&mut ledger, &dropped(RuleNumber(7))).expect("legal");
@@ -253,6 +255,16 @@ fn an_allowance_that_comes_back_names_its_rule_and_its_reservation() {
     nobodys.steps.header.reservation = None;
     let law = Err("an allowance is given back without its reservation".to_owned());
     assert_eq!(what(apply(&mut ledger, &nobodys)), law);
+}
+
+#[test]
+fn a_line_draws_no_more_than_can_be() {
+    let mut hold = Hold::new(id(1, 1), None, moment(100), LAPTOP, 1);
+    let key = AllowanceKey { rule: RULE, subject: ANN };
+    let (of_sale, for_a_time) = (false, false);
+    let draw = HoldDraw { key, level: LAPTOP, drawn: MAX_UNITS, of_sale, for_a_time };
+    assert_eq!(hold.add_draw(draw), Some(()));
+    assert_eq!(hold.add_draw(HoldDraw { drawn: 1, ..draw }), None);
 }
 
 #[test]
