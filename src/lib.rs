@@ -50,6 +50,11 @@
 #[doc = include_str!("../README.md")]
 struct Readme;
 
+/// Runs the example of the page on limits as a doc test.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/limits.md")]
+struct LimitsPage;
+
 /// Runs the example of the page on errors as a doc test.
 #[cfg(doctest)]
 #[doc = include_str!("../docs/errors.md")]

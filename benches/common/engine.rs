@@ -70,7 +70,7 @@ impl Engine {
 
     /// The same; these calls wait if the engine is synced.
     pub(crate) fn open_waiting(durability: Durability, waiting: Waiting, units: &[u32]) -> Self {
-        let mut builder = InventoryManager::builder().warehouse("SF");
+        let mut builder = InventoryManager::builder().warehouse("SF").subject_secret([7; 16]);
         let journal = (durability != Durability::InMemory).then(|| Arc::new(Directory::new()));
         if let Some(directory) = &journal {
             builder = builder.journal(&directory.0);

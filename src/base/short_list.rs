@@ -2,6 +2,9 @@
 
 use std::ops::{Deref, DerefMut};
 
+/// So many lines of a basket or a hold take no list on the heap. Most baskets are short.
+pub(crate) const SHORT: usize = 8;
+
 /// A list of items. Up to `N` of them lie in place, more of them in a vector.
 #[derive(Debug)]
 pub(crate) struct ShortList<T, const N: usize>(Items<T, N>);

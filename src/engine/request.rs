@@ -59,8 +59,8 @@ pub struct HoldRequest<'a> {
     options: RequestOptions,
 }
 
-/// A request for a reservation or its sale. It has the operations that make a reservation, and those
-/// that confirm one.
+/// A request for a reservation or its sale. It has the operations that make a reservation, and
+/// those that confirm one.
 ///
 /// [`Request::subject`] makes it, and so does [`Request::keep_until_shipped`].
 #[derive(Clone, Debug)]
@@ -372,10 +372,10 @@ macro_rules! options_of_limits {
                 self
             }
 
-            /// Lets the call draw more than this limit allows: a right that the service gives to its
-            /// staff. It draws all the same, if it names the subject, so what is used may be above
-            /// the maximum afterwards. The reason goes into the audit entry, as a note of the name
-            /// `passedLimit.` with the limit's behind it.
+            /// Lets the call draw more than this limit allows: a right that the service gives to
+            /// its staff. It draws all the same, if it names the subject, so what is used may be
+            /// above the maximum afterwards. The reason goes into the audit entry, as a note of the
+            /// name `passedLimit.` with the limit's behind it.
             ///
             /// ```
             /// # use stockade::LimitRule;
@@ -385,7 +385,7 @@ macro_rules! options_of_limits {
             /// manager.define_limit(LimitRule::new("two each", "customer", 2).products(["SHOE"]))?;
             /// let ann = manager.request().subject("customer", "ann");
             /// ann.sell(("SF", "SHOE"), 2)?;
-            /// ann.clone().pass_limit("two each", "first pair was broken").sell(("SF", "SHOE"), 2)?;
+            /// ann.clone().pass_limit("two each", "one was broken").sell(("SF", "SHOE"), 2)?;
             /// assert_eq!(manager.usage("two each", "ann")?.used, 4);
             /// # Ok::<(), stockade::Error>(())
             /// ```

@@ -24,7 +24,8 @@ use crate::reservation::state::Phase;
 
 impl Slots {
     /// Replaces all lines of the hold `head`, and its draws behind them, and puts the hold into
-    /// `phase`. Returns its new chain. The hold was found pending, and this thread has it in `Ending`.
+    /// `phase`. Returns its new chain. The hold was found pending, and this thread has it in
+    /// `Ending`.
     pub(crate) fn replace_lines(
         &self,
         head: HeldSlot<'_>,

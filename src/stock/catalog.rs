@@ -181,7 +181,8 @@ impl Catalog {
     /// The number of the list of limits that cover a product; 0 for none.
     #[inline]
     pub(crate) fn coverage(&self, product: ProductIndex) -> u32 {
-        // Acquire pairs with the Release in `set_coverage`: whoever finds the number finds the list.
+        // Acquire pairs with the Release in `set_coverage`: whoever finds the number finds the
+        // list.
         self.product(product).map_or(0, |product| product.coverage.load(Ordering::Acquire))
     }
 

@@ -1,4 +1,5 @@
-//! Limits per subject over restarts: what is restored, what an opening refuses, what `verify` finds.
+//! Limits per subject over restarts: what is restored, what an opening refuses, what `verify`
+//! finds.
 
 use std::time::Duration;
 
@@ -52,14 +53,14 @@ fn sell_some(manager: &InventoryManager) {
 
     let of = |who: &str| manager.request().subject("customer", who).subject("card", who);
     let both = [BasketLine::new(SHOE, 1), BasketLine::new(SOCK, 2)];
-    // Ann holds a basket, of which a part is sold. Bob has bought, and cancelled one. Cay's hold has
-    // ended.
+    // Ann holds a basket, of which a part is sold. Bob has bought, and cancelled one. Cay's hold
+    // has ended.
     let basket = of("ann").reserve_basket(&both, TTL).expect("three");
     of("ann").confirm_lines(basket, &both[1..]).expect("held");
     let bought = of("bob").keep_until_shipped().sell(SHOE, 3).expect("three");
     manager.cancel_sale_lines(bought, &[BasketLine::new(SHOE, 1)], "one less").expect("sold");
     let hold = manager.request().subject("customer", "cay").reserve(SHOE, 2, TTL).expect("two");
-    manager.release(hold).expect("held");
+    let _ = manager.release(hold).expect("held");
 }
 
 fn drawn(manager: &InventoryManager) -> Vec<u32> {
@@ -158,7 +159,7 @@ fn what_a_dropped_limit_drew_is_given_back_after_a_restart_too() {
     manager.drop_limit("sales").expect("a limit");
     drop(manager);
     let manager = open_at(&disk, 1_001);
-    manager.release(hold).expect("held");
+    let _ = manager.release(hold).expect("held");
     let new = LimitRule::new("sales", "customer", 2).products(["SHOE"]);
     manager.define_limit(new).expect("a new limit");
     assert_eq!(used(&manager, "sales", "bob"), 0);

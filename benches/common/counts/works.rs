@@ -1,6 +1,6 @@
 //! What is counted: the calls of a shop, one after another in one thread, with nothing else around.
 
-use stockade::{BasketLine, InventoryManager, LevelHandle, ReservationId};
+use stockade::{BasketLine, InventoryManager, LevelHandle, LimitRule, ReservationId};
 
 use crate::common::engine::Engine;
 use crate::common::ledger::{Durability, TTL};
@@ -43,10 +43,14 @@ pub(crate) enum Work {
     BasketOfTwo,
     /// The same with a basket of four.
     BasketOfFour,
+    /// Reserve one unit under a limit of its customer, and release it.
+    Limited,
+    /// Reserve one unit for a customer who has drawn all.
+    RefusedByLimit,
 }
 
 impl Work {
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::LoopAlone,
         Self::Pair,
         Self::BufferedPair,
@@ -57,6 +61,8 @@ impl Work {
         Self::BasketOfOne,
         Self::BasketOfTwo,
         Self::BasketOfFour,
+        Self::Limited,
+        Self::RefusedByLimit,
     ];
 
     pub(crate) fn name(self) -> &'static str {
@@ -71,6 +77,8 @@ impl Work {
             Self::BasketOfOne => "basket of 1, released",
             Self::BasketOfTwo => "basket of 2, released",
             Self::BasketOfFour => "basket of 4, released",
+            Self::Limited => "limited, released",
+            Self::RefusedByLimit => "refused by a limit",
         }
     }
 
@@ -93,6 +101,8 @@ impl Work {
             Self::BasketOfOne => Shop::open(Durability::InMemory).work(units, Shop::basket::<1>),
             Self::BasketOfTwo => Shop::open(Durability::InMemory).work(units, Shop::basket::<2>),
             Self::BasketOfFour => Shop::open(Durability::InMemory).work(units, Shop::basket::<4>),
+            Self::Limited => Shop::open_limited(2).work(units, Shop::limited),
+            Self::RefusedByLimit => Shop::open_limited(0).work(units, Shop::refused_by_limit),
         }
     }
 
@@ -112,6 +122,8 @@ struct Shop {
     manager: InventoryManager,
     demand: Vec<LevelHandle>,
     sold_out: LevelHandle,
+    /// Its product is under a limit of customers.
+    limited: LevelHandle,
     /// Live holds, the oldest at `oldest`.
     live: Vec<ReservationId>,
     oldest: usize,
@@ -139,8 +151,18 @@ impl Shop {
         let mut picks = ACCESS.picks(|index| engine.levels[index], 1);
         let demand = (0..DRAWS).map(|_| picks.next()).collect();
         let sold_out = manager.open_level("SF", "SOLD-OUT").expect("a legal name");
+        let limited = manager.open_level("SF", "LIMITED").expect("a legal name");
         let (live, key) = (Vec::new(), OrderKey::new());
-        Self { manager, demand, sold_out, live, oldest: 0, drawn: 0, key, engine }
+        Self { manager, demand, sold_out, limited, live, oldest: 0, drawn: 0, key, engine }
+    }
+
+    /// A shop in which each customer may hold so many units of one product.
+    fn open_limited(maximum: u32) -> Self {
+        let shop = Self::open(Durability::InMemory);
+        shop.manager.add_stock(shop.limited, 1_000_000, "SUPPLIER").expect("room");
+        let limit = LimitRule::new("each", "customer", maximum).products(["LIMITED"]);
+        shop.manager.define_limit(limit).expect("a limit");
+        shop
     }
 
     /// Warms up, and does so many steps.
@@ -207,6 +229,19 @@ impl Shop {
     fn released(&mut self) {
         let new = self.reserve();
         let _ = self.manager.release(new).expect("a live hold");
+    }
+
+    fn limited(&mut self) {
+        self.drawn = (self.drawn + 1) % DRAWS;
+        let customer = self.manager.request().subject("customer", self.drawn.to_le_bytes());
+        let new = customer.reserve(self.limited, 1, TTL).expect("in stock");
+        let _ = self.manager.release(new).expect("a live hold");
+    }
+
+    fn refused_by_limit(&mut self) {
+        self.drawn = (self.drawn + 1) % DRAWS;
+        let customer = self.manager.request().subject("customer", self.drawn.to_le_bytes());
+        customer.reserve(self.limited, 1, TTL).expect_err("nothing may be drawn");
     }
 
     /// A basket of different products. The levels were opened in the order of their numbers.

@@ -12,10 +12,12 @@ use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
 use rand_distr::{Distribution, Zipf};
 use stockade::{
-    ConfirmError, Gone, InventoryManager, Release, ReleaseError, ReservationId, ReserveError,
+    ConfirmError, Gone, InventoryManager, LimitError, Release, ReleaseError, ReservationId,
+    ReserveError,
 };
 
 use crate::Failure;
+use crate::flash_sale::customers::{Customer, Customers};
 use crate::interrupt;
 use crate::proof::Shelf;
 
@@ -38,6 +40,7 @@ pub(crate) struct Sale<'a> {
     /// The fraction of the reserved units that buyers pay for.
     pub(crate) confirm_rate: f64,
     pub(crate) ttl: Duration,
+    pub(crate) customers: Customers,
     pub(crate) progress: &'a ProgressBar,
     /// Set once all buyers are ready: `true` to start, `false` to end at once.
     pub(crate) doors: OnceLock<bool>,
@@ -50,12 +53,19 @@ pub(crate) struct SaleTally {
     pub(crate) refused: u64,
     /// The refused attempts for which the engine had no free slot. They are part of `refused`.
     pub(crate) refused_full: u64,
+    /// The refused attempts of customers who had drawn all that they may. They are part of
+    /// `refused`.
+    pub(crate) refused_limit: u64,
     pub(crate) confirmed: u64,
     pub(crate) released: u64,
     /// Holds that were abandoned, and holds that had expired before the buyer came to end them.
     pub(crate) expired: u64,
     /// Units bought, by the index of the shelf.
     pub(crate) receipts: HashMap<u32, u64, foldhash::fast::RandomState>,
+    /// Units bought, by customer, if they are told apart.
+    pub(crate) bought: HashMap<Customer, u64, foldhash::fast::RandomState>,
+    /// Attempts that bots made.
+    pub(crate) bot_attempts: u64,
     /// The latency of each attempt that reserved a unit, in nanoseconds.
     pub(crate) reserve_ns: Histogram<u64>,
     /// The latency of each refused attempt, in nanoseconds.
@@ -71,10 +81,13 @@ impl SaleTally {
             reserved: 0,
             refused: 0,
             refused_full: 0,
+            refused_limit: 0,
             confirmed: 0,
             released: 0,
             expired: 0,
             receipts: HashMap::default(),
+            bought: HashMap::default(),
+            bot_attempts: 0,
             reserve_ns,
             refuse_ns,
         })
@@ -85,6 +98,11 @@ impl SaleTally {
         self.reserved += other.reserved;
         self.refused += other.refused;
         self.refused_full += other.refused_full;
+        self.refused_limit += other.refused_limit;
+        self.bot_attempts += other.bot_attempts;
+        for (&customer, &units) in &other.bought {
+            *self.bought.entry(customer).or_default() += units;
+        }
         self.confirmed += other.confirmed;
         self.released += other.released;
         self.expired += other.expired;
@@ -117,8 +135,16 @@ pub(crate) fn shop(sale: &Sale<'_>, seed: u64, attempts: u64) -> Result<SaleTall
         let number = rank.clamp(1, sale.shelves.len()) - 1;
         let Some(shelf) = sale.shelves.get(number) else { break };
 
+        let customer = sale.customers.draw(&mut rng);
+        tally.bot_attempts += u64::from(customer.is_some_and(Customer::is_bot));
         let before = clock.raw();
-        let answer = sale.manager.reserve(shelf.level, 1, sale.ttl);
+        let answer = match customer.filter(|_| sale.customers.limited) {
+            None => sale.manager.reserve(shelf.level, 1, sale.ttl),
+            Some(customer) => {
+                let request = sale.manager.request().subject(Customer::KIND, customer.id());
+                request.reserve(shelf.level, 1, sale.ttl)
+            }
+        };
         let took = clock.delta_as_nanos(before, clock.raw());
         let latencies = if answer.is_ok() { &mut tally.reserve_ns } else { &mut tally.refuse_ns };
         latencies.saturating_record(took);
@@ -130,12 +156,19 @@ pub(crate) fn shop(sale: &Sale<'_>, seed: u64, attempts: u64) -> Result<SaleTall
                 tally.reserved += 1;
                 if end_hold(sale, id, mood, &mut tally)? {
                     *tally.receipts.entry(number as u32).or_default() += 1;
+                    if let Some(customer) = customer {
+                        *tally.bought.entry(customer).or_default() += 1;
+                    }
                 }
             }
             Err(ReserveError::Insufficient { .. }) => tally.refused += 1,
             Err(ReserveError::Full { .. }) => {
                 tally.refused += 1;
                 tally.refused_full += 1;
+            }
+            Err(ReserveError::Limit(LimitError::Reached { .. })) => {
+                tally.refused += 1;
+                tally.refused_limit += 1;
             }
             Err(error) => return Err(Failure::run("a reserve failed", error)),
         }

@@ -2,12 +2,13 @@
 
 use crate::base::error::{DefineLimitError, PlaceError};
 use crate::engine::call::Call;
-use crate::engine::place::ProductRef;
+use crate::engine::place::{LevelRef, ProductRef};
 use crate::engine::request::{HoldRequest, SaleRequest};
 use crate::engine::{Engine, InventoryManager};
 use crate::policy::subject::of_level;
 use crate::stock::allowance::key::{AllowanceKey, SubjectHash};
 use crate::stock::allowance::rule::LimitUnit;
+use crate::stock::handle::ProductIndex;
 
 /// What a subject has drawn under a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,12 +64,12 @@ impl InventoryManager {
     /// What is held of a stock level, as a limit [by level](crate::LimitRule::by_level) counts it.
     ///
     /// # Errors
-    /// [`DefineLimitError::Unknown`] if there is no such limit; [`DefineLimitError::Place`] if there
-    /// is no such level.
+    /// [`DefineLimitError::Unknown`] if there is no such limit; [`DefineLimitError::Place`] if
+    /// there is no such level.
     pub fn usage_of_level<'l>(
         &self,
         limit: &str,
-        level: impl Into<crate::LevelRef<'l>>,
+        level: impl Into<LevelRef<'l>>,
     ) -> Result<LimitUsage, DefineLimitError> {
         let engine = &*self.engine;
         let level = level.into();
@@ -152,11 +153,7 @@ impl Call<'_> {
 }
 
 impl Engine {
-    fn room_under_limits(
-        &self,
-        call: Call<'_>,
-        product: crate::stock::handle::ProductIndex,
-    ) -> Option<u32> {
+    fn room_under_limits(&self, call: Call<'_>, product: ProductIndex) -> Option<u32> {
         let coverage = self.rules.coverage(self.catalog.coverage(product));
         let left = |number: &_| {
             let rule = self.rules.rule(*number)?;

@@ -2,9 +2,8 @@
 
 use crate::base::clock::Timestamp;
 use crate::base::quantity::Quantity;
-use crate::base::short_list::ShortList;
+use crate::base::short_list::{SHORT, ShortList};
 use crate::engine::Engine;
-use crate::engine::ops::taking::SHORT;
 use crate::policy::rule_book::LiveRule;
 use crate::reservation::slot::draw::SlotDraw;
 use crate::stock::allowance::rule::{LimitCounts, LimitUnit};

@@ -282,8 +282,8 @@ impl Limits {
 
     /// Sets for how many subjects the engine counts at a time, under all
     /// [limits](crate::InventoryManager::define_limit) together: 1 to 2^28. Who holds nothing, and
-    /// has bought nothing that counts, takes none. Default: 2^20. Each takes 40 to 64 bytes, once it
-    /// is used. When all are, whoever would be the next is refused
+    /// has bought nothing that counts, takes none. Default: 2^20. Each takes 40 to 64 bytes, once
+    /// it is used. When all are, whoever would be the next is refused
     /// ([`LimitError::Full`](crate::LimitError::Full)).
     pub fn max_allowances(mut self, subjects: u32) -> Self {
         self.max_allowances = subjects;

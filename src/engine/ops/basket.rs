@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use crate::base::error::{BasketError, InvalidInput, ShortLine};
 use crate::base::quantity::Quantity;
-use crate::base::short_list::ShortList;
+use crate::base::short_list::{SHORT, ShortList};
 use crate::engine::call::Call;
 use crate::engine::durability::OperationKind;
-use crate::engine::ops::reserve::ResolvedLine;
-use crate::engine::ops::taking::{Purpose, SHORT, WantedLines};
+use crate::engine::ops::resolved_line::ResolvedLine;
+use crate::engine::ops::taking::{Purpose, WantedLines};
 use crate::engine::place::{BasketLine, OwnLevel, OwnLines, foreign, merge_equal_levels};
 use crate::engine::request::on_requests_for_holds;
 use crate::engine::request_options::SafetyStock;

@@ -66,7 +66,8 @@ pub(in crate::engine) enum EndOutcome {
     NotSold(NotSold),
     /// A limit refuses the sale. It is still pending.
     Limited(LimitError),
-    /// The sale draws under a limit, which needs new slots, and all are in use. It is still pending.
+    /// The sale draws under a limit, which needs new slots, and all are in use. It is still
+    /// pending.
     Full { slots: u32 },
     /// The call was not started. It is still pending.
     NotStarted(NotStarted),

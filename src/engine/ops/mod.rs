@@ -6,6 +6,7 @@ mod fulfill;
 pub(super) mod hold_end;
 mod partial;
 pub(super) mod reserve;
+pub(super) mod resolved_line;
 mod retake;
 mod settings;
 mod ship_lines;

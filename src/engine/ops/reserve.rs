@@ -10,6 +10,7 @@ use crate::base::quantity::Quantity;
 use crate::engine::call::Call;
 use crate::engine::durability::{Durability, OperationKind};
 use crate::engine::hold_options::{HoldOptions, NoOptions};
+use crate::engine::ops::resolved_line::ResolvedLine;
 use crate::engine::ops::taking::Purpose;
 use crate::engine::place::{LevelRef, OwnLevel};
 use crate::engine::request::on_requests_for_holds;
@@ -21,12 +22,10 @@ use crate::reservation::chain::Chain;
 use crate::reservation::id::ReservationId;
 use crate::reservation::line::SlotLine;
 use crate::reservation::slot::ReservationRecord;
-use crate::stock::cell::{CellId, Change};
-use crate::stock::handle::{LevelHandle, LevelIndex};
+use crate::stock::cell::Change;
+use crate::stock::handle::LevelHandle;
 use crate::stock::level::StockLevel;
-use crate::stock::mcas::CellDelta;
 use crate::stock::warehouse::Warehouse;
-use crate::stock::word::Delta;
 
 impl InventoryManager {
     /// Holds units for a buyer, for `ttl` at most. Never holds more units than there are: two
@@ -45,7 +44,8 @@ impl InventoryManager {
     /// [`ReserveError::Insufficient`] if fewer units are available above the [safety
     /// stock](Self::set_safety_stock), also if the product was stocked only in other warehouses.
     /// [`ReserveError::Limit`] if a [limit](Self::define_limit) covers the product and the subject
-    /// has drawn all of it, or the call names no subject ([`Request::subject`](crate::Request::subject)).
+    /// has drawn all of it, or the call names no subject
+    /// ([`Request::subject`](crate::Request::subject)).
     /// [`PlaceError::NeverStocked`](crate::PlaceError::NeverStocked) if this engine has never heard
     /// of the product. Unless the error is [`Uncertain`](crate::Uncertain), nothing has moved. See
     /// [`ReserveError`] for the rest.
@@ -119,60 +119,6 @@ on_requests_for_holds! {
         quantity: u32,
     ) -> Result<ReservationId, ReserveError> {
         self.call().sell(level.into(), quantity)
-    }
-}
-
-/// A line of a call, with its level looked up.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::engine) struct ResolvedLine<'a> {
-    pub(in crate::engine) handle: LevelIndex,
-    pub(in crate::engine) level: &'a StockLevel,
-    pub(in crate::engine) qty: Quantity,
-    /// How many units it has to leave available. The setting is read once, so that all steps of the
-    /// call decide alike.
-    pub(in crate::engine) floor: u32,
-    /// A limit per subject covers the product.
-    pub(in crate::engine) limited: bool,
-}
-
-impl<'a> ResolvedLine<'a> {
-    #[inline(always)]
-    pub(in crate::engine) fn new(
-        handle: LevelIndex,
-        level: &'a StockLevel,
-        qty: Quantity,
-        safety_stock: SafetyStock,
-    ) -> Self {
-        let bounds = level.bounds();
-        let floor = safety_stock.floor_in(bounds);
-        Self { handle, level, qty, floor, limited: bounds.limited }
-    }
-
-    /// What is available at this moment, if that is less than the line takes and leaves. Writes
-    /// nothing.
-    #[inline(always)]
-    pub(in crate::engine) fn too_few(self) -> Option<u32> {
-        let available = self.level.available();
-        // Both are at most `MAX_UNITS`, so their sum fits.
-        (available < self.qty.get() + self.floor).then_some(available)
-    }
-
-    /// The line of a commit that takes the units.
-    #[inline(always)]
-    pub(in crate::engine) fn cell_delta(self) -> CellDelta {
-        let cell = CellId::level(self.handle);
-        CellDelta { cell, delta: Delta::hold(self.qty).above(self.floor) }
-    }
-
-    /// Takes the units, if so many are there. `Err` holds what is available.
-    #[inline(always)]
-    pub(in crate::engine) fn take(self, engine: &Engine) -> Result<Change, u32> {
-        self.level.hold(self.qty, self.floor, engine)
-    }
-
-    /// How short it is.
-    pub(in crate::engine) fn short_by(self, available: u32, overdue_left: bool) -> StockShortfall {
-        StockShortfall { available, safety_stock: self.floor, overdue_left }
     }
 }
 

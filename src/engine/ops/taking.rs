@@ -8,11 +8,11 @@ use crate::audit::record::PlainEntry;
 use crate::audit::record_builder::RecordBuilder;
 use crate::base::clock::Timestamp;
 use crate::base::error::{BasketError, LimitError, NotStarted, ShortLine, Uncertain};
-use crate::base::short_list::ShortList;
+use crate::base::short_list::{SHORT, ShortList};
 use crate::engine::allowances::plan::{DrawPlan, LimitedLine, Taking};
 use crate::engine::answer::{Answer, ConfirmOrRetake};
 use crate::engine::call::Call;
-use crate::engine::ops::reserve::ResolvedLine;
+use crate::engine::ops::resolved_line::ResolvedLine;
 use crate::engine::recording::DrawingRecord;
 use crate::engine::{Engine, Refusal};
 use crate::reservation::chain::Chain;
@@ -21,9 +21,6 @@ use crate::reservation::line::SlotLine;
 use crate::reservation::slot::{LinkContent, ReservationRecord};
 use crate::reservation::slots::vacant_chain::VacantChain;
 use crate::stock::mcas::{CellDelta, Refused};
-
-/// So many lines of a basket or a hold take no list on the heap. Most baskets are short.
-pub(in crate::engine) const SHORT: usize = 8;
 
 /// The lines of a basket, with their levels.
 pub(in crate::engine) type WantedLines<'e> = ShortList<ResolvedLine<'e>, SHORT>;

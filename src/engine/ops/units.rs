@@ -107,8 +107,8 @@ impl Engine {
             self.retire_allowances(&gifts);
             return recorded;
         }
-        // A hold's lines are sorted by level, each level once, as its basket was. What comes back of
-        // allowances sorts before them.
+        // A hold's lines are sorted by level, each level once, as its basket was. What comes back
+        // of allowances sorts before them.
         let gift = |line: &SlotLine| CellDelta {
             cell: CellId::level(line.level),
             delta: Quantity::new(line.held).map_or(Delta::NOTHING, Delta::give_back),

@@ -141,7 +141,7 @@ fn batches(disk: &SimulatedDisk) -> Vec<(Ledger, CheckpointHeader)> {
                 ledger.apply(&decoded).expect("legal");
                 Ok(ControlFlow::Continue(()))
             });
-            applied.expect("sound");
+            let _ = applied.expect("sound");
             let header = CheckpointHeader {
                 journal: segment.header.journal,
                 batch: batch.header.number,

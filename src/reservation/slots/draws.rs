@@ -16,8 +16,8 @@ impl Slots {
         }
     }
 
-    /// The allowances on which a reservation has drawn, which was found in `state`: also of one that
-    /// is over. `None` if its record has changed since.
+    /// The allowances on which a reservation has drawn, which was found in `state`: also of one
+    /// that is over. `None` if its record has changed since.
     pub(crate) fn allowances_of(
         &self,
         head: HeldSlot<'_>,

@@ -34,7 +34,8 @@ pub(super) struct DescriptorLine {
     /// the same for all drivers.
     place: AtomicU64,
     /// Split fulfillment: `turn` of line `n` holds, in its lower half, the number of the line that
-    /// is filled at turn `n`, counted from behind the fixed lines; in the upper half, how many units that one must keep available.
+    /// is filled at turn `n`, counted from behind the fixed lines; in the upper half, how many
+    /// units that one must keep available.
     turn: AtomicU64,
     /// What the operation does to the cell. Written before the first mark. Split fulfillment writes
     /// it before the decision; every driver writes the same value.

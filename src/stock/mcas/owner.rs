@@ -69,8 +69,9 @@ impl<'s, S: Site + ?Sized> Operation<'s, S> {
     }
 
     /// Prepares a hold of `quantity` out of several levels, greedily in the order of their turns.
-    /// `stops` must come from [`plan_stops`](super::plan_stops). The `fixed` lines are done besides,
-    /// or nothing is: sorted, and all before the levels. Fails only if no descriptor is left.
+    /// `stops` must come from [`plan_stops`](super::plan_stops). The `fixed` lines are done
+    /// besides, or nothing is: sorted, and all before the levels. Fails only if no descriptor is
+    /// left.
     pub(crate) fn begin_fill(
         site: &'s S,
         fixed: &[CellDelta],

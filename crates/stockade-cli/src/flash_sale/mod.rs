@@ -1,5 +1,6 @@
 //! `stockade flash-sale`: many buyers, few units.
 
+pub(crate) mod customers;
 mod report;
 
 use std::collections::HashSet;
@@ -19,6 +20,7 @@ use stockade::{InventoryManager, Limits, MAX_UNITS};
 use crate::auditor::{self, Findings};
 use crate::books::{Bookkeeper, Books};
 use crate::buyer::{self, Sale, SaleTally};
+use crate::flash_sale::customers::{CustomerArgs, Customers};
 use crate::flash_sale::report::account;
 use crate::interrupt;
 use crate::journal::JournalArgs;
@@ -83,6 +85,8 @@ pub(crate) struct SaleArgs {
     #[arg(long, allow_negative_numbers = true, value_name = "N", default_value_t = 1)]
     seed: u64,
     #[command(flatten)]
+    customers: CustomerArgs,
+    #[command(flatten)]
     journal: JournalArgs,
 }
 
@@ -94,7 +98,7 @@ fn zipf(text: &str) -> Result<f64, String> {
     number_within(text, 0.0, 10.0)
 }
 
-fn rate(text: &str) -> Result<f64, String> {
+pub(crate) fn rate(text: &str) -> Result<f64, String> {
     number_within(text, 0.0, 1.0)
 }
 
@@ -105,6 +109,7 @@ fn number_within(text: &str, least: f64, most: f64) -> Result<f64, String> {
 
 /// Runs the sale and prints the result.
 pub(crate) fn run(args: &SaleArgs, output: Output) -> Result<Verdict, Failure> {
+    args.customers.check(args.products)?;
     let units_stocked = u64::from(args.products) * u64::from(args.stock);
     if units_stocked > u64::from(MAX_UNITS) {
         return Err(Failure::Call(format!(
@@ -126,6 +131,7 @@ pub(crate) fn run(args: &SaleArgs, output: Output) -> Result<Verdict, Failure> {
     let slots = units_stocked.saturating_add(u64::try_from(there.held()).unwrap_or(0));
     let manager = engine(args, slots, bookkeeper.clone())?;
     let shelves = fill_shelves(&manager, args, &history)?;
+    args.customers.limit(&manager, &shelves)?;
     let rush = sell_out(args, &manager, (&shelves, &history), &progress)?;
     manager.flush().wait().map_err(|error| Failure::run("the audit log is incomplete", error))?;
     progress.finish_and_clear();
@@ -196,6 +202,7 @@ fn sell_out(
         demand,
         confirm_rate: args.confirm_rate,
         ttl: Duration::from_millis(args.ttl_ms),
+        customers: Customers::of(&args.customers, args.attempts),
         progress,
         doors: OnceLock::new(),
     };

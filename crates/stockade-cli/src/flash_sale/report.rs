@@ -33,6 +33,14 @@ pub(super) struct SaleReport {
     refused: u64,
     /// The part of `refused` that found no free slot, rather than no stock.
     refused_full: u64,
+    /// The part of `refused` that a customer's limit refused.
+    refused_limit: u64,
+    /// What each customer may hold and buy, if that is limited.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    limit: Option<u32>,
+    /// Who bought, if customers were told apart.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    customers: Option<CustomerReport>,
     confirmed: u64,
     released: u64,
     /// Abandoned holds, and holds that a buyer found expired.
@@ -63,6 +71,17 @@ pub(super) struct SaleReport {
     refuse_ns: Option<Latencies>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) journal: Option<JournalReport>,
+}
+
+/// Who bought.
+#[derive(Debug, Serialize)]
+struct CustomerReport {
+    /// Customers who bought something.
+    bought: u64,
+    /// The most units that one of them bought.
+    most: u64,
+    bot_attempts: u64,
+    bot_units: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -123,6 +142,22 @@ pub(super) fn account(
         let first = findings.first.as_deref().unwrap_or_default();
         format!("{} broken laws seen while the sale ran, first {first}", findings.law_breaks)
     });
+    let customers = args.customers.are_told_apart().then(|| CustomerReport {
+        bought: tally.bought.len() as u64,
+        most: tally.bought.values().copied().max().unwrap_or(0),
+        bot_attempts: tally.bot_attempts,
+        bot_units: tally
+            .bought
+            .iter()
+            .filter(|(who, _)| who.is_bot())
+            .map(|(_, units)| units)
+            .sum(),
+    });
+    if let (Some(limit), Some(CustomerReport { most, .. })) = (args.customers.limit, &customers) {
+        broken.unless(*most <= limit.into(), || {
+            format!("a customer bought {most} units, where each may buy {limit}")
+        });
+    }
     let broken_laws = broken.into_sentences();
     let seconds = report::seconds(took);
     SaleReport {
@@ -138,6 +173,9 @@ pub(super) fn account(
         reserved: tally.reserved,
         refused: tally.refused,
         refused_full: tally.refused_full,
+        refused_limit: tally.refused_limit,
+        limit: args.customers.limit,
+        customers,
         confirmed: tally.confirmed,
         released: tally.released,
         expired: tally.expired,
@@ -197,6 +235,10 @@ impl fmt::Display for SaleReport {
         if self.refused_full > 0 {
             summary.line("  for want of a slot", self.refused_full, "");
         }
+        if let Some(limit) = self.limit {
+            let each = counted(limit.into(), "unit");
+            summary.line("  by the limit", self.refused_limit, format_args!("{each} a customer"));
+        }
         summary.line("reserved", self.reserved, "");
         summary.line("  confirmed", self.confirmed, "");
         summary.line("  released", self.released, "");
@@ -207,6 +249,12 @@ impl fmt::Display for SaleReport {
         }
         summary.line("units stocked", self.units_stocked, "");
         summary.line("units sold", self.units_sold, "");
+        if let Some(CustomerReport { bought, most, bot_attempts, bot_units }) = &self.customers {
+            let note = format_args!("at most {} each", counted(*most, "unit"));
+            summary.line("  to customers", *bought, note);
+            let attempts = counted(*bot_attempts, "attempt");
+            summary.line("  units to bots", *bot_units, format_args!("for {attempts}"));
+        }
         summary.line("oversold units", self.oversold_units, "");
         let events = grouped(self.audit_events);
         summary.line("audit entries", self.audit_entries, format_args!("and {events} events"));

@@ -4,6 +4,7 @@ mod archive;
 mod beside;
 mod continued;
 mod crash;
+mod customers;
 #[cfg(unix)]
 mod environment;
 mod flash_sale;
