@@ -388,7 +388,7 @@ fn definitions_are_checked() {
     let refused = |limit: LimitRule| manager.define_limit(limit).expect_err("refused").code();
     let new = |name: &str| LimitRule::new(name, "customer", 2);
     assert_eq!(refused(new("")), "invalid_name");
-    assert_eq!(refused(LimitRule::new("x", "", 2)), "invalid_name");
+    assert_eq!(refused(LimitRule::new("x", "", 2)), "limit_out_of_bounds");
     assert_eq!(refused(LimitRule::new("x", "customer", u32::MAX)), "limit_out_of_bounds");
     let short = LimitCounts::SalesWithin(Duration::from_micros(10));
     assert_eq!(refused(new("x").counts(short)), "limit_out_of_bounds");

@@ -46,8 +46,6 @@ const _: () = assert!((MAX_UNITS as u64) < PASSED, "the flag lies above every ma
 pub(crate) struct Extras {
     words: [u64; ROW_WORDS],
     used: usize,
-    /// Where the draws begin.
-    draws: usize,
 }
 
 /// A key with the fingerprint of its request, and the answer's bytes.
@@ -59,6 +57,15 @@ pub(crate) struct KeyParts<'a> {
 }
 
 impl Extras {
+    /// Whether a row holds so much: the bytes of a key, notes, and so many draws.
+    #[inline]
+    pub(crate) fn fits(key: usize, notes: &Pairs, draws: usize) -> bool {
+        let text = notes.few().map(|(_, text)| key + text.len());
+        text.is_some_and(|bytes| {
+            bytes <= TEXT && FIXED + bytes.div_ceil(8) + draws * DRAW <= ROW_WORDS
+        })
+    }
+
     /// These; `None` if they are too long for a row.
     #[inline]
     pub(crate) fn new(
@@ -90,18 +97,7 @@ impl Extras {
         words[FIXED..].iter_mut().zip(all).for_each(|(word, it)| *word = u64::from_le_bytes(*it));
         let (places, _) = words.get_mut(first_draw..used)?.as_chunks_mut::<DRAW>();
         places.iter_mut().zip(draws).for_each(|(place, mark)| *place = words_of(mark));
-        Some(Self { words, used, draws: first_draw })
-    }
-
-    /// Sets what was used after the commit, of draw `at`. The extras are made before the commit
-    /// that tells it.
-    #[inline]
-    pub(crate) fn set_used_after(&mut self, at: usize, used: u32) {
-        let place = self.draws + at * DRAW + (DRAW - 1);
-        debug_assert!(place < self.used, "a draw that was added");
-        if let Some(word) = self.words.get_mut(place) {
-            *word = *word & ((1 << UPPER) - 1) | u64::from(used) << UPPER;
-        }
+        Some(Self { words, used })
     }
 
     /// The words of the row.
@@ -222,10 +218,9 @@ mod tests {
             answer: [u8; ANSWER],
             notes in prop::collection::vec((".{0,9}", ".{0,20}"), 0..6),
             draws in marks(3),
-            used_after in 0..=MAX_UNITS,
         ) {
             let of_the_line = |mark| DrawMark { line: 0, ..mark };
-            let mut draws: Vec<DrawMark> = draws.into_iter().map(of_the_line).collect();
+            let draws: Vec<DrawMark> = draws.into_iter().map(of_the_line).collect();
             let mut pairs = Pairs::new();
             notes.iter().for_each(|(name, value)| pairs.push(name, value));
             let parts = key.as_ref().map(|key| KeyParts { key, fingerprint, answer: &answer });
@@ -234,11 +229,8 @@ mod tests {
             let words = length.div_ceil(8) + draws.len() * DRAW;
             let fits = length <= TEXT && words <= ROW_WORDS - FIXED && notes.len() <= FEW;
             prop_assert_eq!(extras.is_some(), fits);
-            if let Some(mut extras) = extras {
-                if let Some(last) = draws.last_mut() {
-                    last.used_after = used_after;
-                    extras.set_used_after(draws.len() - 1, used_after);
-                }
+            prop_assert_eq!(Extras::fits(key.as_ref().map_or(0, Vec::len), &pairs, draws.len()), fits);
+            if let Some(extras) = extras {
                 let record = through_a_row(&extras);
                 let mark = key.map(|key| KeyMark {
                     key: ShortBytes::new(&key).expect("short"),

@@ -137,34 +137,6 @@ impl LongerRecord for Beyond<'_> {
     }
 }
 
-/// The record of a call that takes units, and may draw on allowances with them.
-pub(super) enum DrawingRecord<'a> {
-    /// Of one line, in words.
-    Short(PlainEntry, Extras),
-    Long(RecordBuilder<'a>),
-}
-
-impl DrawingRecord<'_> {
-    /// Notes what the draws of the commit left used.
-    #[inline]
-    pub(super) fn note_used_after(&mut self, plan: &DrawPlan<'_>) {
-        for (at, used) in plan.used_after().enumerate() {
-            match self {
-                Self::Short(_, extras) => extras.set_used_after(at, used),
-                Self::Long(record) => record.set_used_after(at, used),
-            }
-        }
-    }
-
-    #[inline]
-    pub(super) fn queue_in(self, recorder: &Recorder) -> Result<(), WriterGone> {
-        match self {
-            Self::Short(entry, extras) => recorder.record_short(entry, &extras),
-            Self::Long(record) => record.queue_while_written(),
-        }
-    }
-}
-
 /// The one record of an operation, ready to be queued.
 pub(super) trait QueuedRecord {
     /// Queues it. An error means that the writer has ended.
@@ -245,6 +217,11 @@ impl RecordBuilder<'_> {
         record.keyed(call, answer)
     }
 
+    /// Notes what the draws of a commit left used.
+    pub(super) fn note_used_after(&mut self, plan: &DrawPlan<'_>) {
+        plan.used_after().enumerate().for_each(|(at, used)| self.set_used_after(at, used));
+    }
+
     /// Adds a new hold, made when the call takes effect: its id, its expiry and its owner.
     #[inline]
     pub(super) fn new_hold(self, call: Call<'_>, id: ReservationId, expires_at: Timestamp) -> Self {
@@ -291,6 +268,13 @@ impl<'a> Call<'a> {
             Some(extras) => Beyond::Extras(extras),
             None => Beyond::Record(engine.recorder.record_from(entry).of_call(self, answer)),
         }
+    }
+
+    /// Whether [`extras`](Self::extras) with so many draws are some.
+    #[inline]
+    pub(super) fn fits_in_words(self, draws: usize) -> bool {
+        let key = self.key.map_or(0, |it| it.key.as_bytes().len());
+        Extras::fits(key, &self.options().notes, draws) && self.engine.recorder.queue.make_rows()
     }
 
     /// What a short record has besides its entry; `None` if there are no rows, or it is too much

@@ -11,7 +11,7 @@ use std::sync::{Arc, OnceLock};
 use crate::base::doubling_table::DoublingTable;
 use crate::base::sync::{AtomicBool, AtomicU64, Mutex, MutexGuard, Ordering, lock};
 use crate::policy::limit_rule::BY_LEVEL;
-use crate::policy::subject::{KindTag, SubjectHasher};
+use crate::policy::subject::KindTag;
 use crate::reservation::slot::draw::MOST_RULES;
 use crate::stock::allowance::key::RuleNumber;
 use crate::stock::allowance::rule::{AskedAt, LimitCounts, LimitUnit, RuleDefinition};
@@ -56,13 +56,13 @@ impl RuleBound {
 }
 
 impl LiveRule {
-    fn new(rule: &RuleDefinition, hasher: &SubjectHasher) -> Self {
+    fn new(rule: &RuleDefinition) -> Self {
         let bound = RuleBound { version: rule.version, maximum: rule.maximum };
         Self {
             number: rule.number,
             name: Arc::clone(&rule.name),
             kind: Arc::clone(&rule.kind),
-            tag: if &*rule.kind == BY_LEVEL { None } else { hasher.kind(&rule.kind) },
+            tag: if &*rule.kind == BY_LEVEL { None } else { KindTag::new(&rule.kind) },
             unit: rule.unit,
             counts: rule.counts,
             asked: rule.asked,
@@ -168,12 +168,8 @@ impl RuleBook {
     }
 
     /// Takes a rule in, or its change. Returns the products whose coverage may have changed.
-    pub(crate) fn define(
-        &self,
-        rule: RuleDefinition,
-        hasher: &SubjectHasher,
-    ) -> BTreeSet<ProductIndex> {
-        self.enter(&rule, hasher);
+    pub(crate) fn define(&self, rule: RuleDefinition) -> BTreeSet<ProductIndex> {
+        self.enter(&rule);
         let mut pages = self.pages();
         let mut changed = pages.covered_by(&rule);
         if let Some(before) = pages.names.insert(Arc::clone(&rule.name), rule) {
@@ -185,11 +181,11 @@ impl RuleBook {
 
     /// Takes a rule in that is known by number alone: one that was dropped, and whose draws are
     /// still given back.
-    pub(crate) fn enter(&self, rule: &RuleDefinition, hasher: &SubjectHasher) {
+    pub(crate) fn enter(&self, rule: &RuleDefinition) {
         let number = rule.number.0;
         self.rules.grow(number as usize + 1, OnceLock::new);
         let Some(place) = self.rules.get(number as usize) else { return };
-        let live = place.get_or_init(|| LiveRule::new(rule, hasher));
+        let live = place.get_or_init(|| LiveRule::new(rule));
         let bound = RuleBound { version: rule.version, maximum: rule.maximum };
         live.bound.store(bound.bits(), Ordering::Relaxed);
         let mut pages = self.pages();
@@ -290,9 +286,9 @@ mod tests {
 
     #[test]
     fn a_product_is_covered_once_by_its_own_rules_and_those_of_its_groups() {
-        let (book, hasher) = (RuleBook::new(), SubjectHasher::new(None));
-        book.define(rule(0, "one", &[1, 2], Some("drop")), &hasher);
-        book.define(rule(1, "two", &[], Some("drop")), &hasher);
+        let book = RuleBook::new();
+        book.define(rule(0, "one", &[1, 2], Some("drop")));
+        book.define(rule(1, "two", &[], Some("drop")));
         book.regroup("drop", &[ProductIndex(2), ProductIndex(3)], true);
         assert_eq!(
             [1, 2, 3, 4].map(|it| covering(&book, it)),
@@ -308,11 +304,11 @@ mod tests {
 
     #[test]
     fn a_change_is_read_whole_and_numbers_rise() {
-        let (book, hasher) = (RuleBook::new(), SubjectHasher::new(None));
-        book.define(rule(4, "one", &[1], None), &hasher);
+        let book = RuleBook::new();
+        book.define(rule(4, "one", &[1], None));
         assert_eq!(book.next_number(), Some(RuleNumber(5)));
         let changed = RuleDefinition { version: 2, maximum: 9, ..rule(4, "one", &[7], None) };
-        let touched = book.define(changed, &hasher);
+        let touched = book.define(changed);
         assert_eq!(touched, BTreeSet::from([1, 7].map(ProductIndex)));
         let bound = book.named("one").map(LiveRule::bound);
         assert_eq!(bound, Some(RuleBound { version: 2, maximum: 9 }));

@@ -1,15 +1,28 @@
 //! Subjects: whom a call is for, as limits count them. What the engine keeps is a hash, keyed by a
 //! secret of the builder: ids of customers are personal data, and belong in no record.
 
-use std::num::NonZeroU64;
+use std::num::NonZeroU128;
 
 use crate::base::sip::Sip;
 use crate::stock::allowance::key::SubjectHash;
 use crate::stock::handle::LevelIndex;
 
-/// What tells one kind of subject from all others.
+/// The longest name of a kind, in bytes.
+pub(crate) const MAX_KIND_BYTES: usize = 16;
+
+/// A kind of subject: its name, with zeros behind it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct KindTag(NonZeroU64);
+pub(crate) struct KindTag(NonZeroU128);
+
+impl KindTag {
+    /// The kind of this name; `None` if it is empty or too long, so that no rule has it.
+    #[inline]
+    pub(crate) fn new(name: &str) -> Option<Self> {
+        let mut bytes = [0; MAX_KIND_BYTES];
+        bytes.get_mut(..name.len())?.copy_from_slice(name.as_bytes());
+        NonZeroU128::new(u128::from_le_bytes(bytes)).map(Self)
+    }
+}
 
 /// A subject that a call names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,20 +56,14 @@ impl SubjectHasher {
         self.secret.is_some()
     }
 
-    /// The tag of a kind. `None` without a secret.
-    pub(crate) fn kind(&self, kind: &str) -> Option<KindTag> {
-        let mut sip = Sip::<2, 4>::new(self.secret?);
-        sip.padded(kind.as_bytes());
-        sip.word(kind.len() as u64);
-        // One in 2^64 is not as it should be, and nobody can find it.
-        NonZeroU64::new(sip.finish() | 1).map(KindTag)
-    }
-
-    /// The hash of a subject. `None` without a secret.
+    /// The hash of a subject. `None` without a secret, or if no rule can have the kind.
+    #[inline]
     pub(crate) fn subject(&self, kind: &str, id: &[u8]) -> Option<NamedSubject> {
-        let kind = self.kind(kind)?;
+        let kind = KindTag::new(kind)?;
         let mut sip = Sip::<2, 4>::of_128(self.secret?);
-        sip.word(kind.0.get());
+        let name = kind.0.get();
+        sip.word(name as u64);
+        sip.word((name >> u64::BITS) as u64);
         sip.padded(id);
         sip.word(id.len() as u64);
         Some(NamedSubject { kind, hash: SubjectHash::from_halves(sip.finish_128()) })
@@ -64,7 +71,7 @@ impl SubjectHasher {
 
     /// What a journal keeps to tell whether a later builder has the same secret.
     pub(crate) fn check_value(&self) -> Option<SubjectHash> {
-        self.subject("", b"the secret of this journal").map(|check| check.hash)
+        self.subject("the secret", b"of this journal").map(|check| check.hash)
     }
 }
 
@@ -96,6 +103,14 @@ mod tests {
         }
         assert_eq!(hash(1, "customer", b"7"), all[0]);
         assert_eq!(SubjectHasher::new(None).subject("customer", b"7"), None);
+    }
+
+    #[test]
+    fn a_kind_is_its_name_and_one_that_is_too_long_is_none() {
+        assert_eq!(KindTag::new("customer"), KindTag::new("customer"));
+        assert_ne!(KindTag::new("customer"), KindTag::new("customers"));
+        assert!(KindTag::new(&"k".repeat(MAX_KIND_BYTES)).is_some());
+        assert_eq!((KindTag::new(""), KindTag::new(&"k".repeat(MAX_KIND_BYTES + 1))), (None, None));
     }
 
     #[test]

@@ -41,8 +41,7 @@ fn each_entry_shows_the_draws_of_its_own_line_in_the_log_and_to_the_sink() {
     writer.turn(false);
     recorder.movement(AdjustmentType::Reserved, LevelIndex(0), two).queue().expect("lives");
 
-    let mut short = Extras::new(None, &Pairs::new(), &[mark(3, 0, 0), mark(4, 0, 5)]).expect("two");
-    short.set_used_after(0, 1);
+    let short = Extras::new(None, &Pairs::new(), &[mark(3, 0, 1), mark(4, 0, 5)]).expect("two");
     recorder.record_short(received(0, 2), &short).expect("lives");
     recorder.record(received(0, 1)).expect("lives");
     writer.turn(true);

@@ -16,6 +16,7 @@ use crate::engine::place::{ProductRef, check_name};
 use crate::engine::{Engine, InventoryManager};
 use crate::policy::limit_rule::{BY_LEVEL, LimitRule};
 use crate::policy::rule_book::RuleBook;
+use crate::policy::subject::KindTag;
 use crate::reservation::slot::draw::MOST_RULES;
 use crate::stock::allowance::rule::{AskedAt, LimitCounts, RuleDefinition};
 use crate::stock::handle::ProductIndex;
@@ -158,7 +159,7 @@ impl Engine {
             let record = about(record, &rule.products);
             let facts = rule.facts();
             let record = facts.iter().fold(record, |it, (name, value)| it.text(name, value));
-            Ok((record, move |engine: &Self| engine.rules.define(rule, &engine.subjects)))
+            Ok((record, move |engine: &Self| engine.rules.define(rule)))
         })
     }
 
@@ -247,9 +248,11 @@ fn about<'a>(record: RecordBuilder<'a>, products: &[ProductIndex]) -> RecordBuil
 
 fn check_bounds(limit: &LimitRule) -> Result<(), DefineLimitError> {
     check_name(&limit.name)?;
-    check_name(&limit.kind)?;
     limit.group.as_deref().map_or(Ok(()), check_name)?;
     let refuse = |setting, expected| Err(DefineLimitError::OutOfBounds { setting, expected });
+    if KindTag::new(&limit.kind).is_none() {
+        return refuse("the kind of subject", "1 to 16 bytes");
+    }
     if limit.maximum > MAX_UNITS {
         return refuse("the maximum", "at most 2^31-1");
     }

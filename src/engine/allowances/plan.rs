@@ -26,7 +26,7 @@ use crate::stock::mcas::CellDelta;
 use crate::stock::word::Delta;
 
 /// So many allowances and draws of one call take no list on the heap.
-const FEW: usize = 4;
+const FEW: usize = 2;
 
 /// A line that is to be taken, as limits see it.
 #[derive(Clone, Copy, Debug)]
@@ -60,6 +60,43 @@ pub(in crate::engine) struct DrawPlan<'e> {
     pinned: usize,
     /// The units were held without these draws.
     of_sale: bool,
+}
+
+/// What a call draws besides what it takes: a [`DrawPlan`], or [`NoDraws`]. Most calls draw nothing,
+/// and their path has no trace of what draws need.
+pub(in crate::engine) trait Drawing<'e> {
+    /// The plan, if there is one.
+    fn plan(&self) -> Option<&DrawPlan<'e>>;
+    /// The same, to change it.
+    fn plan_mut(&mut self) -> Option<&mut DrawPlan<'e>>;
+}
+
+/// Of a call that draws nothing.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::engine) struct NoDraws;
+
+impl<'e> Drawing<'e> for NoDraws {
+    #[inline(always)]
+    fn plan(&self) -> Option<&DrawPlan<'e>> {
+        None
+    }
+
+    #[inline(always)]
+    fn plan_mut(&mut self) -> Option<&mut DrawPlan<'e>> {
+        None
+    }
+}
+
+impl<'e> Drawing<'e> for DrawPlan<'e> {
+    #[inline(always)]
+    fn plan(&self) -> Option<&DrawPlan<'e>> {
+        Some(self)
+    }
+
+    #[inline(always)]
+    fn plan_mut(&mut self) -> Option<&mut DrawPlan<'e>> {
+        Some(self)
+    }
 }
 
 /// What is to be drawn on one allowance.
@@ -110,7 +147,7 @@ impl PlannedAllowance<'_> {
 }
 
 impl<'a> Call<'a> {
-    /// Plans what these lines draw: what their products' rules say, of the subjects that the call
+    /// Adds to `plan` what these lines draw: what their products' rules say, of the subjects that the call
     /// names. `has_drawn` tells which rules a line has drawn under before.
     ///
     /// # Errors
@@ -120,14 +157,16 @@ impl<'a> Call<'a> {
         taking: Taking,
         lines: impl Iterator<Item = LimitedLine<'l>>,
         has_drawn: &[SlotDraw],
-    ) -> Result<DrawPlan<'a>, LimitError> {
-        let mut plan = DrawPlan::none(self.engine);
+        plan: &mut DrawPlan<'a>,
+    ) -> Result<(), LimitError> {
         plan.of_sale = taking == Taking::SaleOfHeld;
-        self.check_passes()?;
-        for line in lines.filter(|line| line.level.bounds().limited) {
-            self.plan_line(taking, line, has_drawn, &mut plan)?;
+        if !self.options().passed.is_empty() {
+            self.check_passes()?;
         }
-        Ok(plan)
+        for line in lines.filter(|line| line.level.bounds().limited) {
+            self.plan_line(taking, line, has_drawn, plan)?;
+        }
+        Ok(())
     }
 
     #[inline(never)]
@@ -179,6 +218,7 @@ impl<'a> Call<'a> {
     }
 
     /// Refuses to pass a limit that there is none of: most likely the name is misspelled.
+    #[cold]
     fn check_passes(self) -> Result<(), LimitError> {
         let unknown = |name: &&Arc<str>| self.engine.rules.named(name).is_none();
         match self.options().passed.iter().find(unknown) {

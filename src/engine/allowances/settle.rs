@@ -2,7 +2,7 @@
 
 use crate::base::clock::Timestamp;
 use crate::base::quantity::Quantity;
-use crate::base::short_list::{SHORT, ShortList};
+use crate::base::short_list::ShortList;
 use crate::engine::Engine;
 use crate::policy::rule_book::LiveRule;
 use crate::reservation::slot::draw::SlotDraw;
@@ -12,10 +12,13 @@ use crate::stock::cell::{CellId, CellKind};
 use crate::stock::handle::AllowanceIndex;
 use crate::stock::mcas::CellDelta;
 
+/// So many draws of a reservation take no list on the heap.
+const FEW: usize = 2;
+
 /// The draws of a reservation.
-pub(in crate::engine) type Draws = ShortList<SlotDraw, SHORT>;
+pub(in crate::engine) type Draws = ShortList<SlotDraw, FEW>;
 /// What is given back, sorted by cell.
-pub(in crate::engine) type Gifts = ShortList<CellDelta, SHORT>;
+pub(in crate::engine) type Gifts = ShortList<CellDelta, { 2 * FEW }>;
 
 /// What a step does to one line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -56,7 +59,7 @@ impl Engine {
         gifts: &mut Gifts,
         left: impl Fn(&LiveRule, &SlotDraw) -> u32,
     ) {
-        let mut changes = ShortList::<DrawChange, SHORT>::new();
+        let mut changes = ShortList::<DrawChange, FEW>::new();
         for draw in draws {
             // A draw's rule stays, also when it was dropped.
             let Some(rule) = self.rules.rule(draw.key.rule) else { continue };

@@ -348,9 +348,9 @@ impl Engine {
         let limits = &ledger.limits;
         for state in limits.rules.values() {
             if state.dropped {
-                self.rules.enter(&state.definition, &self.subjects);
+                self.rules.enter(&state.definition);
             } else {
-                self.rules.define(state.definition.clone(), &self.subjects);
+                self.rules.define(state.definition.clone());
             }
         }
         for (group, products) in &limits.groups {

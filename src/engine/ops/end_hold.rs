@@ -11,13 +11,13 @@ use crate::audit::record::{PlainEntry, Subject};
 use crate::base::clock::Timestamp;
 use crate::base::error::{ConfirmError, ExtendError, Gone, KeyError, ReleaseError, Uncertain};
 use crate::base::short_list::{SHORT, ShortList};
-use crate::engine::allowances::settle::{Draws, Gifts, LineStep};
+use crate::engine::allowances::settle::Gifts;
 use crate::engine::answer::{Answer, Release};
 use crate::engine::call::Call;
 use crate::engine::durability::{Durability, OperationKind};
 use crate::engine::hold_options::{HoldOptions, NoOptions};
 use crate::engine::ops::hold_end::{EndKind, EndOutcome, Ended, HoldEnd};
-use crate::engine::ops::units::HeldUnits;
+use crate::engine::ops::units::{HeldUnits, end_of_line};
 use crate::engine::recording::EntryRecord;
 use crate::engine::request::{Request, on_requests_for_sales};
 use crate::engine::request_shape::RequestShape;
@@ -27,7 +27,7 @@ use crate::reservation::id::ReservationId;
 use crate::reservation::line::SlotLine;
 use crate::reservation::slot::ReservationRecord;
 use crate::reservation::slots::{HeldSlot, Lookup};
-use crate::reservation::state::{Phase, SlotState};
+use crate::reservation::state::Phase;
 
 impl InventoryManager {
     /// Confirms a pending reservation: sells what it holds. Its units stay reserved until they are
@@ -296,17 +296,29 @@ impl Call<'_> {
     /// The same for a hold with a chain: several lines, or one line after a partial step.
     #[inline(never)]
     fn finish_lines(self, head: HeldSlot<'_>, end: EndKind, answer: Answer) -> HoldEnd {
+        // Most have drawn nothing, and their path has no trace of what draws need.
+        if head.slot.chain().draws() {
+            self.finish_chain::<true>(head, end, answer)
+        } else {
+            self.finish_chain::<false>(head, end, answer)
+        }
+    }
+
+    fn finish_chain<const DRAWS: bool>(
+        self,
+        head: HeldSlot<'_>,
+        end: EndKind,
+        answer: Answer,
+    ) -> HoldEnd {
         let HeldSlot { number, slot, state } = head;
         let slots = &self.engine.slots;
         let record = slot.read_record(state);
         let mut lines = ShortList::<_, SHORT>::holding(SlotLine::NONE);
-        let mut steps = ShortList::<_, SHORT>::holding(LineStep::default());
         let mut units = UnitsEnded::default();
         let mut unsettled = end == EndKind::Sell;
         slots.lines_of(head, &record, |line| {
             units = units.plus(line, end.final_phase());
             unsettled |= line.is_unsettled();
-            steps.push(end.step_on(line.held));
             if line.held > 0 {
                 lines.push(line);
             }
@@ -321,17 +333,10 @@ impl Call<'_> {
             phase = Phase::Confirmed;
         }
         let mut gifts = Gifts::new();
-        if chain.draws() {
-            let mut draws = Draws::new();
-            slots.draws_of(chain, |draw| draws.push(draw));
-            self.engine.settle_draws(&mut draws, &mut gifts, |line| {
-                steps.get(line as usize).copied().unwrap_or_default()
-            });
-            // What was sold may count for a time from now on.
+        if DRAWS {
             let sold = phase == Phase::Confirmed;
-            let counts = sold && self.engine.begin_windows(&mut draws, self.now());
-            slots.write_draws(chain, &draws);
-            chain = chain.counting(counts);
+            chain = self.settle_ended(head, &record, (end, sold), &mut gifts);
+            chain = if in_part.is_some() { chain.ending_as(end.final_phase()) } else { chain };
         }
         if chain != record.chain {
             slot.switch_chain(chain);
@@ -348,7 +353,7 @@ impl Call<'_> {
                 let (recorder, engine) = (&*self.engine.recorder, self.engine);
                 let beyond = self.record_of_hold(engine, entry, answer);
                 let queued = EntryRecord { entry, beyond, recorder };
-                engine.end_lines(queued, held, gifts)
+                engine.end_lines::<DRAWS>(queued, held, &mut gifts)
             }
             _ => {
                 let mut queued = self
@@ -363,7 +368,7 @@ impl Call<'_> {
                 if end == EndKind::Expire {
                     queued = queued.expired();
                 }
-                self.engine.end_lines(queued, held, gifts)
+                self.engine.end_lines::<DRAWS>(queued, held, &mut gifts)
             }
         };
         // Read before the hold is over: afterwards the slot may be reused.
@@ -389,22 +394,6 @@ impl Call<'_> {
             },
         }
     }
-}
-
-/// The entry of the end of a hold that held units of one line.
-#[inline(always)]
-fn end_of_line(
-    end: EndKind,
-    reservation: &ReservationRecord,
-    line: SlotLine,
-    state: SlotState,
-    now: Timestamp,
-) -> PlainEntry {
-    let entry = PlainEntry::new(end.entry_type(), now, line.level, line.held)
-        .reservation(reservation.id)
-        .expires_at(state.expires_at())
-        .owner(reservation.owner);
-    if end == EndKind::Expire { entry.expired() } else { entry }
 }
 
 impl Engine {

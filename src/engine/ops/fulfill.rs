@@ -247,9 +247,11 @@ impl<'a> Call<'a> {
             let level = engine.catalog.level(source.level)?;
             Some(LimitedLine { line: 0, handle: source.level, level, units: qty.get() })
         });
-        let plan = self.plan_draws(Taking::Hold, first.into_iter(), &[]);
-        let plan = plan.and_then(|plan| plan.refuse_by_level().map(|()| plan));
-        plan.map_err(|refusal| engine.refuse_limited(refusal))
+        let mut plan = DrawPlan::none(engine);
+        self.plan_draws(Taking::Hold, first.into_iter(), &[], &mut plan)
+            .and_then(|()| plan.refuse_by_level())
+            .map_err(|refusal| engine.refuse_limited::<FulfillError>(refusal))?;
+        Ok(plan)
     }
 }
 

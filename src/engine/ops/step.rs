@@ -125,7 +125,8 @@ impl<'a> Call<'a> {
             let limited = LimitedLine { line: at, handle: line.level, level, units: step.sold };
             (step.sold > 0).then_some(limited)
         });
-        let draws = self.plan_draws(Taking::SaleOfHeld, lines, &had)?;
+        let mut draws = DrawPlan::none(engine);
+        self.plan_draws(Taking::SaleOfHeld, lines, &had, &mut draws)?;
         if draws.refusal(false).is_some() {
             let now = self.now();
             let overdue_left = !engine.take_back_overdue(now, || draws.has_room());
@@ -187,7 +188,7 @@ impl<'a> Call<'a> {
             hold.head.slot.finish(hold.head.state);
             return Err(refused);
         }
-        draws.used_after().enumerate().for_each(|(at, used)| record.set_used_after(at, used));
+        record.note_used_after(&draws);
         let gift = |&(level, qty): &(LevelIndex, Quantity)| CellDelta {
             cell: CellId::level(level),
             delta: Delta::give_back(qty),

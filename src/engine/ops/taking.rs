@@ -6,14 +6,14 @@ use crate::audit::draw::DrawMark;
 use crate::audit::entry::AdjustmentType;
 use crate::audit::record::PlainEntry;
 use crate::audit::record_builder::RecordBuilder;
+use crate::audit::wake_signal::WriterGone;
 use crate::base::clock::Timestamp;
 use crate::base::error::{BasketError, LimitError, NotStarted, ShortLine, Uncertain};
 use crate::base::short_list::{SHORT, ShortList};
-use crate::engine::allowances::plan::{DrawPlan, LimitedLine, Taking};
+use crate::engine::allowances::plan::{DrawPlan, Drawing, LimitedLine, NoDraws, Taking};
 use crate::engine::answer::{Answer, ConfirmOrRetake};
 use crate::engine::call::Call;
 use crate::engine::ops::resolved_line::ResolvedLine;
-use crate::engine::recording::DrawingRecord;
 use crate::engine::{Engine, Refusal};
 use crate::reservation::chain::Chain;
 use crate::reservation::id::ReservationId;
@@ -69,73 +69,88 @@ enum Lack {
 }
 
 impl<'a> Call<'a> {
-    /// Takes all lines, or none. A refusal names the lines that are short.
+    /// Takes all lines, or none. A refusal names the lines that are short, or the limit.
     pub(in crate::engine) fn take_basket(
         self,
         wanted: &[ResolvedLine<'_>],
         purpose: Purpose,
     ) -> Result<ReservationId, BasketError> {
-        let engine = self.engine;
-        let count = |_: &NotStarted| engine.refusals.count(Refusal::Unavailable as usize);
-        engine.check_gate().inspect_err(count)?;
-        let now = self.timed().now();
-        let mut plan = self.plan_for(wanted, purpose)?;
-        engine.look_before_taking(wanted, &plan, now)?;
-        engine.admit().inspect_err(count)?;
-        plan.pin().map_err(|full| engine.refuse_limited::<BasketError>(full))?;
-        let slots = engine.slots_for_basket(wanted.len() + plan.len(), purpose, now)?;
-        let call = self.at(slots.head().taken_at());
-        let now = call.now();
-        let id = engine.new_id(slots.head());
         let basket = Basket { wanted, purpose };
-        let mut record = call.basket_record(basket, &plan, id);
-        if let Err(refusal) = engine.take_lines(wanted, &mut plan, now) {
-            engine.slots.put_back_chain(slots, now);
-            return Err(refusal);
+        if wanted.iter().all(|line| !line.limited) {
+            return self.take_drawing(basket, NoDraws);
         }
-        record.note_used_after(&plan);
-        let recorded = record.queue_in(&engine.recorder);
-        call.publish_basket(basket, &plan, slots, id);
-        recorded.map_err(Uncertain::from)?;
-        Ok(id)
+        self.take_limited(basket)
     }
 
-    /// What the lines draw on allowances. Most baskets draw nothing, and pay nothing for it.
-    #[inline]
-    fn plan_for(
-        self,
-        wanted: &[ResolvedLine<'_>],
-        purpose: Purpose,
-    ) -> Result<DrawPlan<'a>, BasketError> {
-        if wanted.iter().all(|line| !line.limited) {
-            return Ok(DrawPlan::none(self.engine));
-        }
-        let taking = match purpose {
+    #[inline(never)]
+    fn take_limited(self, basket: Basket<'_>) -> Result<ReservationId, BasketError> {
+        let engine = self.engine;
+        let taking = match basket.purpose {
             Purpose::Hold { .. } => Taking::Hold,
             Purpose::Sale { .. } => Taking::Sale,
         };
-        let lines = (0..).zip(wanted).map(|(line, it)| LimitedLine {
+        let lines = (0..).zip(basket.wanted).map(|(line, it)| LimitedLine {
             line,
             handle: it.handle,
             level: it.level,
             units: it.qty.get(),
         });
-        let plan = self.plan_draws(taking, lines, &[]);
-        plan.map_err(|refusal| self.engine.refuse_limited(refusal))
+        let mut plan = DrawPlan::none(engine);
+        self.plan_draws(taking, lines, &[], &mut plan)
+            .map_err(|refusal| engine.refuse_limited::<BasketError>(refusal))?;
+        self.take_drawing(basket, plan)
+    }
+
+    /// Takes all lines, and what they draw.
+    #[inline(always)]
+    fn take_drawing(
+        self,
+        basket: Basket<'_>,
+        mut draws: impl Drawing<'a>,
+    ) -> Result<ReservationId, BasketError> {
+        let (engine, Basket { wanted, purpose }) = (self.engine, basket);
+        let count = |_: &NotStarted| engine.refusals.count(Refusal::Unavailable as usize);
+        engine.check_gate().inspect_err(count)?;
+        let now = self.timed().now();
+        engine.look_before_taking(wanted, &draws, now)?;
+        engine.admit().inspect_err(count)?;
+        if let Some(plan) = draws.plan_mut() {
+            plan.pin().map_err(|full| engine.refuse_limited::<BasketError>(full))?;
+        }
+        let slots_of_draws = draws.plan().map_or(0, DrawPlan::len);
+        let slots = engine.slots_for_basket(wanted.len() + slots_of_draws, purpose, now)?;
+        let call = self.at(slots.head().taken_at());
+        let now = call.now();
+        let id = engine.new_id(slots.head());
+        // One that goes in words is made of what the commit leaves: nothing of it can fail.
+        let record = match draws.plan() {
+            Some(plan) if call.draws_in_words(basket, plan) => None,
+            plan => Some(call.basket_record(basket, plan, id)),
+        };
+        if let Err(refusal) = engine.take_lines(wanted, &mut draws, now) {
+            engine.slots.put_back_chain(slots, now);
+            return Err(refusal);
+        }
+        let recorded = match (record, draws.plan()) {
+            (Some(record), None) => record.queue_while_written(),
+            (Some(mut record), Some(plan)) => {
+                record.note_used_after(plan);
+                record.queue_while_written()
+            }
+            (None, plan) => call.queue_in_words(basket, plan, id),
+        };
+        call.publish_basket(basket, &draws, slots, id);
+        recorded.map_err(Uncertain::from)?;
+        Ok(id)
     }
 
     fn basket_record(
         self,
         basket: Basket<'_>,
-        plan: &DrawPlan<'_>,
+        plan: Option<&DrawPlan<'_>>,
         id: ReservationId,
-    ) -> DrawingRecord<'a> {
+    ) -> RecordBuilder<'a> {
         let Basket { wanted, purpose } = basket;
-        if let ([line], Purpose::Hold { .. }) = (wanted, purpose)
-            && let Some(short) = self.short_record(*line, plan, purpose.expires_at(self.now()), id)
-        {
-            return short;
-        }
         let answer = match purpose.retaken_from() {
             None => Answer::Reservation(id),
             Some(_) => ConfirmOrRetake::Retaken(id).into(),
@@ -147,7 +162,7 @@ impl<'a> Call<'a> {
             .new_hold(self, id, purpose.expires_at(self.now()))
             .of_hold(self, answer);
         record = record.lines(wanted.iter().map(|line| (line.handle, line.qty.get())));
-        if !plan.is_empty() {
+        if let Some(plan) = plan {
             // The record's first lines are those of the call.
             record = record.draws(plan.marks(|line| line));
         }
@@ -157,59 +172,81 @@ impl<'a> Call<'a> {
                 record = record.and(AdjustmentType::Sold, line.handle, line.qty);
             }
         }
-        DrawingRecord::Long(record)
+        record
     }
 
-    /// The record of a hold of one line, in words; `None` if it has more than those hold.
+    /// Whether the record of a hold that draws goes through the queue in words: of one line, with no
+    /// more than those hold.
     #[inline]
-    fn short_record(
-        self,
-        line: ResolvedLine<'_>,
-        plan: &DrawPlan<'_>,
-        expires_at: Timestamp,
-        id: ReservationId,
-    ) -> Option<DrawingRecord<'a>> {
-        if plan.is_empty() || self.keeps_until_shipped() {
-            return None;
-        }
-        let mut marks = ShortList::<DrawMark, SHORT>::new();
-        plan.marks(|line| line).for_each(|mark| marks.push(mark));
-        let extras = self.extras(Answer::Reservation(id), &marks)?;
-        let entry =
-            PlainEntry::new(AdjustmentType::Reserved, self.now(), line.handle, line.qty.get())
-                .reservation(id)
-                .expires_at(expires_at)
-                .owner(self.owner());
-        Some(DrawingRecord::Short(entry, extras))
+    fn draws_in_words(self, basket: Basket<'_>, plan: &DrawPlan<'_>) -> bool {
+        basket.wanted.len() == 1
+            && matches!(basket.purpose, Purpose::Hold { .. })
+            && !self.keeps_until_shipped()
+            && self.fits_in_words(plan.len())
     }
 
+    #[inline]
+    fn queue_in_words(
+        self,
+        basket: Basket<'_>,
+        plan: Option<&DrawPlan<'_>>,
+        id: ReservationId,
+    ) -> Result<(), WriterGone> {
+        let engine = self.engine;
+        let mut marks = ShortList::<DrawMark, 2>::new();
+        if let Some(plan) = plan {
+            plan.marks(|line| line).for_each(|mark| marks.push(mark));
+        }
+        match (basket.wanted, self.extras(Answer::Reservation(id), &marks)) {
+            ([line], Some(extras)) => {
+                let (now, units) = (self.now(), line.qty.get());
+                let entry = PlainEntry::new(AdjustmentType::Reserved, now, line.handle, units)
+                    .reservation(id)
+                    .expires_at(basket.purpose.expires_at(now))
+                    .owner(self.owner());
+                engine.recorder.record_short(entry, &extras)
+            }
+            // It was asked before whether they fit.
+            _ => self.basket_record(basket, plan, id).queue_while_written(),
+        }
+    }
+
+    #[inline(always)]
     fn publish_basket(
         self,
         basket: Basket<'_>,
-        plan: &DrawPlan<'_>,
+        draws: &impl Drawing<'a>,
         slots: VacantChain<'_>,
         id: ReservationId,
     ) {
         let (engine, Basket { wanted, purpose }) = (self.engine, basket);
         let mut lines = wanted.iter().map(|line| SlotLine::new(line.handle, line.qty.get()));
         let Some(first) = lines.next() else { return };
-        let chain = Chain::NONE.keeping(self.keeps_until_shipped()).drawing(!plan.is_empty());
+        let chain = Chain::NONE.keeping(self.keeps_until_shipped());
+        let chain = chain.drawing(draws.plan().is_some_and(|plan| !plan.is_empty()));
         let record = ReservationRecord { id, owner: self.owner(), line: first, chain };
         let lines = lines.map(LinkContent::Line);
         match purpose {
             Purpose::Hold { .. } => {
                 let expires_at = purpose.expires_at(self.now());
-                let rest = lines.chain(plan.slot_draws(None).map(LinkContent::Draw));
-                engine.slots.publish_lines(slots, rest, record, expires_at);
+                let slots_of = &engine.slots;
+                match draws.plan() {
+                    None => slots_of.publish_lines(slots, lines, record, expires_at),
+                    Some(plan) => {
+                        let rest = lines.chain(plan.slot_draws(None).map(LinkContent::Draw));
+                        slots_of.publish_lines(slots, rest, record, expires_at);
+                    }
+                }
             }
             Purpose::Sale { retaken_from } => {
                 let kept = chain.keeps();
                 wanted.iter().for_each(|line| line.level.sold_to(kept).add(line.qty));
                 let number = slots.head().number();
-                let draws = plan.slot_draws(Some(self.now()));
-                let counted = draws.clone().filter_map(|draw| draw.ends()).min();
+                let drawn = draws.plan().into_iter();
+                let drawn = drawn.flat_map(|plan| plan.slot_draws(Some(self.now())));
+                let counted = drawn.clone().filter_map(|draw| draw.ends()).min();
                 let rest = lines
-                    .chain(draws.map(LinkContent::Draw))
+                    .chain(drawn.map(LinkContent::Draw))
                     .chain(retaken_from.map(LinkContent::RetakenFrom));
                 let chain = engine.slots.publish_sold_lines(slots, rest, record, counted);
                 engine.slots.retire(number, chain, true, self.now());
@@ -221,12 +258,24 @@ impl<'a> Call<'a> {
 impl Engine {
     /// Refuses a basket that is plainly short, without a write to shared memory. In a flash sale,
     /// most calls come when everything is sold out.
-    fn look_before_taking(
+    #[inline(always)]
+    fn look_before_taking<'e>(
         &self,
         wanted: &[ResolvedLine<'_>],
-        plan: &DrawPlan<'_>,
+        draws: &impl Drawing<'e>,
         now: Timestamp,
     ) -> Result<(), BasketError> {
+        let Some(plan) = draws.plan() else {
+            if enough(wanted) {
+                return Ok(());
+            }
+            let (short, overdue_left) = self.look_for_short_lines(wanted, now);
+            return if short.is_empty() {
+                Ok(())
+            } else {
+                Err(self.refuse_basket(short, overdue_left))
+            };
+        };
         if enough(wanted) {
             match plan.refusal(false) {
                 None => return Ok(()),
@@ -280,25 +329,25 @@ impl Engine {
     /// Takes all lines at one instant, or none. A refusal is exact: the first line that it names
     /// was short at one instant of this call.
     #[inline]
-    fn take_lines(
+    fn take_lines<'e>(
         &self,
         wanted: &[ResolvedLine<'_>],
-        plan: &mut DrawPlan<'_>,
+        draws: &mut impl Drawing<'e>,
         now: Timestamp,
     ) -> Result<(), BasketError> {
-        match self.try_to_take(wanted, plan)? {
+        match self.try_to_take(wanted, draws)? {
             None => Ok(()),
-            Some(lack) => self.take_lines_again(wanted, plan, lack, now),
+            Some(lack) => self.take_lines_again(wanted, draws, lack, now),
         }
     }
 
     /// Takes the lines, for which something was lacking, if overdue holds had that.
     #[cold]
     #[inline(never)]
-    fn take_lines_again(
+    fn take_lines_again<'e>(
         &self,
         wanted: &[ResolvedLine<'_>],
-        plan: &mut DrawPlan<'_>,
+        draws: &mut impl Drawing<'e>,
         mut lack: Lack,
         now: Timestamp,
     ) -> Result<(), BasketError> {
@@ -306,8 +355,9 @@ impl Engine {
         if self.slots.is_due(now) {
             // Expire holds here, outside the commit: a commit must touch cells in ascending order
             // only.
-            overdue_left = !self.take_back_overdue(now, || enough(wanted) && plan.has_room());
-            lack = match self.try_to_take(wanted, plan)? {
+            let room = || draws.plan().is_none_or(DrawPlan::has_room);
+            overdue_left = !self.take_back_overdue(now, || enough(wanted) && room());
+            lack = match self.try_to_take(wanted, draws)? {
                 None => return Ok(()),
                 Some(lack) => lack,
             };
@@ -315,7 +365,8 @@ impl Engine {
         let (line, available) = match lack {
             Lack::Units { line, available } => (line, available),
             Lack::Allowance { at, available } => {
-                return Err(match plan.refused_at(at, available, overdue_left) {
+                let plan = draws.plan();
+                return Err(match plan.and_then(|it| it.refused_at(at, available, overdue_left)) {
                     Some(refusal) => self.refuse_limited(refusal),
                     None => unreachable!("the commit has a line for each allowance"),
                 });
@@ -328,12 +379,13 @@ impl Engine {
     }
 
     /// Takes all lines and draws, or returns what was lacking.
-    fn try_to_take(
+    #[inline(always)]
+    fn try_to_take<'e>(
         &self,
         wanted: &[ResolvedLine<'_>],
-        plan: &mut DrawPlan<'_>,
+        draws: &mut impl Drawing<'e>,
     ) -> Result<Option<Lack>, NotStarted> {
-        if !plan.is_empty() {
+        if let Some(plan) = draws.plan_mut() {
             return self.try_to_draw(wanted, plan);
         }
         if let [line] = wanted {
@@ -361,7 +413,7 @@ impl Engine {
         wanted: &[ResolvedLine<'_>],
         plan: &mut DrawPlan<'_>,
     ) -> Result<Option<Lack>, NotStarted> {
-        let mut lines = ShortList::<CellDelta, SHORT>::new();
+        let mut lines = ShortList::<CellDelta, 4>::new();
         let levels = wanted.iter().map(|line| line.cell_delta());
         plan.cell_deltas().chain(levels).for_each(|line| lines.push(line));
         let drawn = plan.cells();

@@ -1,14 +1,20 @@
 //! The units of a reservation's lines: how its steps sell them, give them back, and take sold ones.
 
+use crate::audit::record::PlainEntry;
 use crate::audit::wake_signal::WriterGone;
+use crate::base::clock::Timestamp;
 use crate::base::quantity::Quantity;
+use crate::base::short_list::{SHORT, ShortList};
 use crate::engine::Engine;
-use crate::engine::allowances::settle::Gifts;
+use crate::engine::allowances::settle::{Draws, Gifts};
 use crate::engine::call::Call;
 use crate::engine::ops::hold_end::{EndKind, NotSold};
 use crate::engine::recording::QueuedRecord;
+use crate::reservation::chain::Chain;
 use crate::reservation::line::SlotLine;
+use crate::reservation::slot::ReservationRecord;
 use crate::reservation::slots::HeldSlot;
+use crate::reservation::state::SlotState;
 use crate::stock::cell::CellId;
 use crate::stock::handle::LevelIndex;
 use crate::stock::mcas::{CellDelta, Cells};
@@ -23,6 +29,22 @@ pub(super) struct HeldUnits<'l> {
     pub(super) kept: bool,
 }
 
+/// The entry of the end of a hold that held units of one line.
+#[inline(always)]
+pub(super) fn end_of_line(
+    end: EndKind,
+    reservation: &ReservationRecord,
+    line: SlotLine,
+    state: SlotState,
+    now: Timestamp,
+) -> PlainEntry {
+    let entry = PlainEntry::new(end.entry_type(), now, line.level, line.held)
+        .reservation(reservation.id)
+        .expires_at(state.expires_at())
+        .owner(reservation.owner);
+    if end == EndKind::Expire { entry.expired() } else { entry }
+}
+
 impl Call<'_> {
     /// Keeps the hold `head` until it is shipped, if the call's options ask for it. This thread has
     /// it in `Ending`. Call it before the step's own units count as sold. If it is refused, the
@@ -30,6 +52,33 @@ impl Call<'_> {
     #[inline]
     pub(super) fn keep_if_asked(self, head: HeldSlot<'_>) -> Result<(), NotSold> {
         if self.keeps_until_shipped() { self.engine.keep(head) } else { Ok(()) }
+    }
+}
+
+impl Call<'_> {
+    /// Settles the draws of a hold that ends, and maybe has sold something. Returns its chain.
+    #[inline(never)]
+    pub(super) fn settle_ended(
+        self,
+        head: HeldSlot<'_>,
+        record: &ReservationRecord,
+        (end, sold): (EndKind, bool),
+        gifts: &mut Gifts,
+    ) -> Chain {
+        let slots = &self.engine.slots;
+        let mut held = ShortList::<u32, SHORT>::new();
+        slots.lines_of(head, record, |line| held.push(line.held));
+        let mut draws = Draws::new();
+        slots.draws_of(record.chain, |draw| draws.push(draw));
+        self.engine.settle_draws(&mut draws, gifts, |line| {
+            end.step_on(held.get(line as usize).copied().unwrap_or(0))
+        });
+        // What was sold may count for a time from now on.
+        let counts = sold && self.engine.begin_windows(&mut draws, self.now());
+        if sold {
+            slots.write_draws(record.chain, &draws);
+        }
+        record.chain.counting(counts)
     }
 }
 
@@ -90,13 +139,14 @@ impl Engine {
 
     /// Queues the record of what the lines hold, then sells or returns it, and gives the `gifts` of
     /// allowances.
-    pub(super) fn end_lines(
+    #[inline(always)]
+    pub(super) fn end_lines<const DRAWS: bool>(
         &self,
         record: impl QueuedRecord,
         HeldUnits { end, lines, kept }: HeldUnits<'_>,
-        mut gifts: Gifts,
+        gifts: &mut Gifts,
     ) -> Result<(), WriterGone> {
-        if end == EndKind::Sell && gifts.is_empty() {
+        if end == EndKind::Sell && !(DRAWS && !gifts.is_empty()) {
             let recorded = record.queue_while_written();
             lines.iter().for_each(|line| self.give_line(end, *line, kept));
             return recorded;
@@ -104,7 +154,7 @@ impl Engine {
         if end == EndKind::Sell {
             let recorded = self.queue_and_give(record, gifts.iter().copied());
             lines.iter().for_each(|line| self.give_line(end, *line, kept));
-            self.retire_allowances(&gifts);
+            self.retire_allowances(gifts);
             return recorded;
         }
         // A hold's lines are sorted by level, each level once, as its basket was. What comes back
@@ -113,17 +163,18 @@ impl Engine {
             cell: CellId::level(line.level),
             delta: Quantity::new(line.held).map_or(Delta::NOTHING, Delta::give_back),
         };
-        if gifts.is_empty() {
+        if !DRAWS {
             return self.queue_and_give(record, lines.iter().map(gift));
         }
         lines.iter().map(gift).for_each(|gift| gifts.push(gift));
         let recorded = self.queue_and_give(record, gifts.iter().copied());
-        self.retire_allowances(&gifts);
+        self.retire_allowances(gifts);
         recorded
     }
 
     /// Queues the record, then gives all units at one instant (Law 4). The gifts must be sorted by
     /// cell, and must be such that they always fit.
+    #[inline(always)]
     pub(in crate::engine) fn queue_and_give(
         &self,
         record: impl QueuedRecord,
