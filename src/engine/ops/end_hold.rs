@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use crate::audit::entry::EventType;
-use crate::audit::record::{PlainEntry, Subject};
+use crate::audit::record::Subject;
 use crate::base::clock::Timestamp;
 use crate::base::error::{ConfirmError, ExtendError, Gone, KeyError, ReleaseError, Uncertain};
 use crate::base::short_list::{SHORT, ShortList};
@@ -25,7 +25,6 @@ use crate::engine::view::reservation::UnitsEnded;
 use crate::engine::{Engine, InventoryManager};
 use crate::reservation::id::ReservationId;
 use crate::reservation::line::SlotLine;
-use crate::reservation::slot::ReservationRecord;
 use crate::reservation::slots::{HeldSlot, Lookup};
 use crate::reservation::state::Phase;
 

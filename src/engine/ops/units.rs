@@ -146,7 +146,7 @@ impl Engine {
         HeldUnits { end, lines, kept }: HeldUnits<'_>,
         gifts: &mut Gifts,
     ) -> Result<(), WriterGone> {
-        if end == EndKind::Sell && !(DRAWS && !gifts.is_empty()) {
+        if end == EndKind::Sell && (!DRAWS || gifts.is_empty()) {
             let recorded = record.queue_while_written();
             lines.iter().for_each(|line| self.give_line(end, *line, kept));
             return recorded;
