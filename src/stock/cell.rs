@@ -70,11 +70,12 @@ impl CellId {
 
     /// What the cell counts.
     pub(crate) fn kind(self) -> CellKind {
-        if self.0 & ROOM_BIT != 0 {
+        // Levels first: they are in every commit, and no room's number has their bit.
+        if self.0 & LEVEL_BIT != 0 {
+            CellKind::Level(LevelIndex(self.0 & !LEVEL_BIT))
+        } else if self.0 & ROOM_BIT != 0 {
             // A room's number fits: `room` made it from 16 bits.
             CellKind::Room(WarehouseIndex((self.0 & !ROOM_BIT) as u16))
-        } else if self.0 & LEVEL_BIT != 0 {
-            CellKind::Level(LevelIndex(self.0 & !LEVEL_BIT))
         } else {
             CellKind::Allowance(AllowanceIndex(self.0))
         }
