@@ -81,9 +81,6 @@ const PASSED: u8 = 1;
 /// The subject is that of the draw before, and left out.
 const SAME_SUBJECT: u8 = 1 << 1;
 
-/// The fewest bytes of an encoded draw: five numbers and the flags.
-const LEAST: u64 = 6;
-
 /// Appends encoded draws: their count, then each. Journals hold these bytes
 /// (`docs/journal-format.md`).
 pub(crate) fn put_draws(out: &mut Vec<u8>, draws: &[DrawMark]) {
@@ -103,13 +100,9 @@ pub(crate) fn put_draws(out: &mut Vec<u8>, draws: &[DrawMark]) {
 }
 
 /// Appends to `draws` those that [`put_draws`] encoded. `None` if the bytes are no such draws; some
-/// may have been added by then.
+/// may have been added by then, but never more than there are bytes for.
 pub(crate) fn read_draws(bytes: &mut Cursor<'_>, draws: &mut Vec<DrawMark>) -> Option<()> {
-    let count = bytes.varint()?;
-    // A count above what the bytes have room for is refused before it costs memory or time.
-    if count == 0 || count > bytes.len() as u64 / LEAST {
-        return None;
-    }
+    let count = bytes.varint().filter(|count| *count > 0)?;
     let mut before: Option<DrawMark> = None;
     for _ in 0..count {
         let (rule, version) = (RuleNumber(bytes.varint32()?), bytes.varint32()?);

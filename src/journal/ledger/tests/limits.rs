@@ -9,6 +9,7 @@ use crate::stock::allowance::rule::{AskedAt, LimitCounts, LimitUnit, RuleDefinit
 use AdjustmentType::{Reserved, Returned, SaleCancelled, Shipped, Sold};
 use std::time::Duration;
 
+mod bytes;
 mod checkpoint;
 mod hostile;
 mod laws;
