@@ -105,7 +105,6 @@ impl Ceilings {
 
     /// Sets how many allowances there may be: at most [`MOST_ALLOWANCES`], which the caller has
     /// checked.
-    #[allow(dead_code, reason = "the limits of a builder call it")]
     pub(crate) fn set_allowances(&mut self, most: u32) {
         self.allowances.most = u64::from(most).min(MOST_ALLOWANCES);
     }

@@ -77,6 +77,14 @@ impl LiveRule {
         RuleBound { version: (bits >> u32::BITS) as u32, maximum: bits as u32 }
     }
 
+    /// What a reservation of so many units draws.
+    pub(crate) fn amount(&self, units: u32) -> u32 {
+        match self.unit {
+            LimitUnit::Units => units,
+            LimitUnit::Reservations => 1,
+        }
+    }
+
     pub(crate) fn is_by_level(&self) -> bool {
         self.tag.is_none()
     }

@@ -15,7 +15,6 @@ pub(crate) struct LevelBounds {
     /// So many of the available units are kept back.
     pub(crate) safety_stock: u32,
     /// Whether a rule covers the level's product.
-    #[allow(dead_code, reason = "the engine reads it")]
     pub(crate) limited: bool,
 }
 

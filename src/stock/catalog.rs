@@ -105,7 +105,6 @@ impl Catalog {
     }
 
     /// What each subject has drawn under each rule.
-    #[allow(dead_code, reason = "the engine calls it")]
     pub(crate) fn allowances(&self) -> &Allowances {
         &self.allowances
     }

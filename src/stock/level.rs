@@ -343,7 +343,6 @@ impl StockLevel {
     }
 
     /// Says whether a rule covers the level's product.
-    #[allow(dead_code, reason = "the engine calls it")]
     pub(crate) fn set_limited(&self, limited: bool) {
         self.bounds.set_limited(limited);
     }

@@ -217,6 +217,44 @@ impl<'a> Call<'a> {
         Ok(())
     }
 
+    /// Why a limit refuses one line at the first look, if nothing is due that might give back. Most
+    /// refusals of a drop end here, before anything is planned.
+    #[inline]
+    pub(in crate::engine) fn refused_at_once(
+        self,
+        taking: Taking,
+        line: LimitedLine<'_>,
+    ) -> Option<LimitError> {
+        let engine = self.engine;
+        let table = engine.catalog.allowances();
+        for number in engine.rules.coverage(engine.catalog.coverage(line.level.product_index())) {
+            let Some(rule) = engine.rules.rule(*number) else { continue };
+            let named = rule.tag.and_then(|kind| self.options().subjects.of(kind));
+            let Some(subject) = named else { continue };
+            if taking == Taking::Sale && rule.counts == LimitCounts::Holds {
+                continue;
+            }
+            let used = table.used(AllowanceKey { rule: *number, subject });
+            let asked = rule.amount(line.units);
+            let maximum = rule.bound().maximum;
+            // Both are at most `MAX_UNITS`, so their sum fits.
+            if used + asked > maximum
+                && !self.options().passes(&rule.name)
+                && !engine.slots.is_due(engine.now())
+            {
+                let limit = Arc::clone(&rule.name);
+                return Some(LimitError::Reached {
+                    limit,
+                    maximum,
+                    used,
+                    asked,
+                    overdue_left: false,
+                });
+            }
+        }
+        None
+    }
+
     /// Refuses to pass a limit that there is none of: most likely the name is misspelled.
     #[cold]
     fn check_passes(self) -> Result<(), LimitError> {
@@ -250,10 +288,7 @@ impl<'e> DrawPlan<'e> {
             }
             return;
         }
-        let asked = match rule.unit {
-            LimitUnit::Units => line.units,
-            LimitUnit::Reservations => u32::from(!counted),
-        };
+        let asked = if counted { 0 } else { rule.amount(line.units) };
         let (bound, index) = (rule.bound(), AllowanceIndex(0));
         let planned = PlannedAllowance { rule, key, index, bound, passed, asked, used_after: 0 };
         self.allowances.push(planned);

@@ -297,7 +297,8 @@ impl Call<'_> {
     fn finish_lines(self, head: HeldSlot<'_>, end: EndKind, answer: Answer) -> HoldEnd {
         // Most have drawn nothing, and their path has no trace of what draws need.
         if head.slot.chain().draws() {
-            self.finish_chain::<true>(head, end, answer)
+            let finished = self.finish_drawing_line(head, end, answer);
+            finished.unwrap_or_else(|| self.finish_chain::<true>(head, end, answer))
         } else {
             self.finish_chain::<false>(head, end, answer)
         }

@@ -1,6 +1,7 @@
 //! Operations that move units, end holds or change settings: one file for each kind.
 
 pub(super) mod basket;
+mod drawing_line;
 pub(super) mod end_hold;
 mod fulfill;
 pub(super) mod hold_end;

@@ -72,7 +72,7 @@ impl<'a> Call<'a> {
     /// Takes all lines, or none. A refusal names the lines that are short, or the limit.
     pub(in crate::engine) fn take_basket(
         self,
-        wanted: &[ResolvedLine<'_>],
+        wanted: &'a [ResolvedLine<'a>],
         purpose: Purpose,
     ) -> Result<ReservationId, BasketError> {
         let basket = Basket { wanted, purpose };
@@ -83,18 +83,24 @@ impl<'a> Call<'a> {
     }
 
     #[inline(never)]
-    fn take_limited(self, basket: Basket<'_>) -> Result<ReservationId, BasketError> {
+    fn take_limited(self, basket: Basket<'a>) -> Result<ReservationId, BasketError> {
         let engine = self.engine;
         let taking = match basket.purpose {
             Purpose::Hold { .. } => Taking::Hold,
             Purpose::Sale { .. } => Taking::Sale,
         };
-        let lines = (0..).zip(basket.wanted).map(|(line, it)| LimitedLine {
+        let limited = |(line, it): (u32, &ResolvedLine<'a>)| LimitedLine {
             line,
             handle: it.handle,
             level: it.level,
             units: it.qty.get(),
-        });
+        };
+        if let [line] = basket.wanted
+            && let Some(refusal) = self.refused_at_once(taking, limited((0, line)))
+        {
+            return Err(engine.refuse_limited(refusal));
+        }
+        let lines = (0..).zip(basket.wanted).map(limited);
         let mut plan = DrawPlan::none(engine);
         self.plan_draws(taking, lines, &[], &mut plan)
             .map_err(|refusal| engine.refuse_limited::<BasketError>(refusal))?;

@@ -16,6 +16,22 @@ impl Slots {
         }
     }
 
+    /// The draws of a reservation of one line, in its head, that this thread has to itself. False if
+    /// there is more behind the head than draws.
+    #[inline]
+    pub(crate) fn draws_of_one_line(&self, chain: Chain, mut each: impl FnMut(SlotDraw)) -> bool {
+        let mut draws_only = !chain.is_whole();
+        if draws_only {
+            self.each_link(chain, |_, slot| {
+                let draw = slot.read_draw();
+                draws_only = draw.is_some();
+                draw.into_iter().for_each(&mut each);
+                draws_only
+            });
+        }
+        draws_only
+    }
+
     /// The allowances on which a reservation has drawn, which was found in `state`: also of one
     /// that is over. `None` if its record has changed since.
     pub(crate) fn allowances_of(

@@ -8,11 +8,9 @@ pub(crate) mod key;
 mod place;
 pub(crate) mod rule;
 mod shard;
-#[cfg_attr(not(test), allow(dead_code, reason = "the engine calls it"))]
 pub(crate) mod table;
 #[cfg(any(test, all(loom, feature = "loom")))]
 pub(crate) mod testbed;
 #[cfg(all(test, not(loom)))]
 mod tests;
-#[cfg_attr(not(test), allow(dead_code, reason = "the engine calls it"))]
 pub(crate) mod word;

@@ -138,6 +138,7 @@ impl Allowances {
     }
 
     /// How much is used of an allowance that the caller has pinned or drawn of. One load.
+    #[cfg(any(test, all(loom, feature = "loom")))]
     pub(crate) fn used_at(&self, index: AllowanceIndex) -> u32 {
         self.places.get(index.index()).map_or(0, |place| self.used_of(index.0, place))
     }
@@ -155,6 +156,7 @@ impl Allowances {
 
     /// Whose an allowance is that the caller has pinned or drawn of. `None` if no allowance ever
     /// had the number.
+    #[cfg(any(test, all(loom, feature = "loom")))]
     pub(crate) fn key(&self, index: AllowanceIndex) -> Option<AllowanceKey> {
         self.places.get(index.index()).map(AllowancePlace::key)
     }
