@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use loom_tests::model;
+use loom_tests::{model, model_bounded};
 
 use crate::engine::{at, race, slots_of, spawn};
 use crate::readers::{end, publish, record};
@@ -83,7 +83,9 @@ fn a_slot_on_its_way_to_the_shard_is_not_overlooked() {
 
 #[test]
 fn a_magazine_that_was_looked_at_is_not_overlooked() {
-    model("takes of all free slots against a look at the oldest magazine", || {
+    // One preemption: with two it was a fifth of the time that all models took, and each bug that it
+    // catches it catches with one.
+    model_bounded("takes of all free slots against a look at the oldest magazine", 1, || {
         // As above, but the magazine is too young, and so put to the front first.
         let magazines = Arc::new(all_retired(SHARD_QUEUE + 1, FOR_10_MS));
         let (first, others) = race(
