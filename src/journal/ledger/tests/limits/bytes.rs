@@ -5,7 +5,7 @@ use crate::base::bytes::put_varint;
 
 /// Bytes of limits, part by part. As it begins, they are sound.
 #[derive(Clone)]
-struct Parts {
+struct LimitBytes {
     /// The byte before the check value.
     subjects: u8,
     /// First byte, number, and products.
@@ -20,8 +20,8 @@ struct Parts {
 
 /// Two reservations of a laptop and a mouse. Each draws one of each, under a rule of its own; and a
 /// unit is used for good.
-fn sound() -> Parts {
-    Parts {
+fn sound() -> LimitBytes {
+    LimitBytes {
         subjects: 1,
         rules: vec![(0x10, 1, vec![0, 1]), (0x3a, 2, vec![])],
         millis: 60_000,
@@ -31,7 +31,7 @@ fn sound() -> Parts {
     }
 }
 
-impl Parts {
+impl LimitBytes {
     fn put(&self, out: &mut Vec<u8>) {
         out.push(self.subjects);
         out.extend([9; 16]);
@@ -100,14 +100,14 @@ impl Parts {
 fn bytes_of_limits_that_no_ledger_writes_are_refused() {
     let ledger = sound().read().expect("sound");
     assert_eq!(ledger.limits.rules[&RuleNumber(2)].definition.counts, WITHIN);
-    type Twist = fn(&mut Parts);
+    type PartTwist = fn(&mut LimitBytes);
     const UNSORTED: &str = "limits out of order";
     const NO_LIMIT: &str = "a limit that can't be";
     const NO_ALLOWANCE: &str = "an allowance that can't be";
     const NO_DRAW: &str = "a draw that can't be";
     const UNDEFINED: &str = "a limit of a product that was never defined";
     const TOO_MUCH: &str = "a ledger that promises too much";
-    let twists: [(Twist, &str); 30] = [
+    let twists: [(PartTwist, &str); 30] = [
         (|it| it.subjects = 2, "a check value of an unknown kind"),
         (|it| it.rules.swap(0, 1), UNSORTED),
         (|it| it.rules[1].1 = 1, UNSORTED),
