@@ -50,14 +50,20 @@ impl Subjects {
 
     /// Adds a subject. The last of its kind counts.
     #[inline]
-    pub(crate) fn name(&mut self, subject: NamedSubject) {
+    pub(crate) fn name(&mut self, mut subject: NamedSubject) {
         match &mut self.first {
             None => self.first = Some(subject),
             Some(first) if first.kind == subject.kind => *first = subject,
-            Some(_) => match self.more.iter_mut().find(|known| known.kind == subject.kind) {
-                Some(known) => *known = subject,
-                None => self.more.push(subject),
-            },
+            // In the order of their kinds: the request is the same in whichever they were named.
+            Some(first) => {
+                if subject.kind < first.kind {
+                    std::mem::swap(first, &mut subject);
+                }
+                match self.more.binary_search_by_key(&subject.kind, |known| known.kind) {
+                    Ok(at) => self.more[at] = subject,
+                    Err(at) => self.more.insert(at, subject),
+                }
+            }
         }
     }
 

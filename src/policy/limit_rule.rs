@@ -27,6 +27,8 @@ pub(crate) const BY_LEVEL: &str = "level";
 pub struct LimitRule {
     pub(crate) name: String,
     pub(crate) kind: String,
+    /// The subject is the stock level.
+    pub(crate) by_level: bool,
     pub(crate) maximum: u32,
     pub(crate) unit: LimitUnit,
     pub(crate) counts: LimitCounts,
@@ -37,12 +39,13 @@ pub struct LimitRule {
 
 impl LimitRule {
     /// A limit of this name: each subject of this kind may draw `maximum` at most. The kind is the
-    /// caller's word of 1 to 16 bytes: `customer`, `household`, `card`. Counts
+    /// caller's word of 1 to 16 bytes, and not `level`: `customer`, `household`, `card`. Counts
     /// [`LimitCounts::Sales`] in units, and covers nothing yet.
     pub fn new(name: impl Into<String>, kind: impl Into<String>, maximum: u32) -> Self {
         Self {
             name: name.into(),
             kind: kind.into(),
+            by_level: false,
             maximum,
             unit: LimitUnit::default(),
             counts: LimitCounts::default(),
@@ -55,7 +58,8 @@ impl LimitRule {
     /// A cap of live holds: each stock level that the limit covers may have `maximum` units in
     /// holds at most. Its subject is the level, so calls name none, and it needs no secret.
     pub fn by_level(name: impl Into<String>, maximum: u32) -> Self {
-        Self { counts: LimitCounts::Holds, ..Self::new(name, BY_LEVEL, maximum) }
+        let counts = LimitCounts::Holds;
+        Self { counts, by_level: true, ..Self::new(name, BY_LEVEL, maximum) }
     }
 
     /// Sets which draws count, and so when each is given back.

@@ -11,7 +11,7 @@ use crate::stock::handle::LevelIndex;
 pub(crate) const MAX_KIND_BYTES: usize = 16;
 
 /// A kind of subject: its name, with zeros behind it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct KindTag(NonZeroU128);
 
 impl KindTag {

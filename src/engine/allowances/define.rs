@@ -129,6 +129,7 @@ impl InventoryManager {
         let shown = |rule: RuleDefinition| LimitRule {
             name: rule.name.as_ref().to_owned(),
             kind: rule.kind.as_ref().to_owned(),
+            by_level: &*rule.kind == BY_LEVEL,
             maximum: rule.maximum,
             unit: rule.unit,
             counts: rule.counts,
@@ -143,8 +144,7 @@ impl InventoryManager {
 impl Engine {
     fn define_limit(&self, limit: &LimitRule) -> Result<(), DefineLimitError> {
         check_bounds(limit)?;
-        let is_by_level = limit.kind == BY_LEVEL;
-        if !is_by_level && !self.subjects.has_secret() {
+        if !limit.by_level && !self.subjects.has_secret() {
             return Err(DefineLimitError::NoSecret);
         }
         let products: BTreeSet<ProductIndex> =
@@ -253,6 +253,9 @@ fn check_bounds(limit: &LimitRule) -> Result<(), DefineLimitError> {
     if KindTag::new(&limit.kind).is_none() {
         return refuse("the kind of subject", "1 to 16 bytes");
     }
+    if limit.kind == BY_LEVEL && !limit.by_level {
+        return refuse("the kind of subject", "a word other than \"level\": see by_level");
+    }
     if limit.maximum > MAX_UNITS {
         return refuse("the maximum", "at most 2^31-1");
     }
@@ -263,7 +266,7 @@ fn check_bounds(limit: &LimitRule) -> Result<(), DefineLimitError> {
         }
         _ => {}
     }
-    if limit.kind == BY_LEVEL && limit.counts != LimitCounts::Holds {
+    if limit.by_level && limit.counts != LimitCounts::Holds {
         return refuse("what a limit by level counts", "holds");
     }
     if limit.asked == AskedAt::Sale && limit.counts == LimitCounts::Holds {

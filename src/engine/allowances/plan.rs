@@ -284,7 +284,8 @@ impl<'e> DrawPlan<'e> {
         self.draws.push(PlannedDraw { line: line.line, units: line.units, key });
         if let Some(known) = self.allowances.iter_mut().find(|known| known.key == key) {
             if rule.unit == LimitUnit::Units {
-                known.asked = known.asked.saturating_add(line.units).min(MAX_UNITS);
+                // Above `MAX_UNITS` it fits under no maximum.
+                known.asked = known.asked.saturating_add(line.units);
             }
             return;
         }
@@ -316,8 +317,8 @@ impl<'e> DrawPlan<'e> {
     pub(in crate::engine) fn refusal(&self, overdue_left: bool) -> Option<LimitError> {
         let refuse = |planned: &PlannedAllowance<'_>| {
             let used = self.engine.catalog.allowances().used(planned.key);
-            // Both are at most `MAX_UNITS`, so their sum fits.
-            let fits = planned.asked == 0 || used + planned.asked <= planned.ceiling();
+            let after = used.saturating_add(planned.asked);
+            let fits = planned.asked == 0 || after <= planned.ceiling();
             (!fits).then(|| planned.refuse(used, overdue_left))
         };
         self.allowances.iter().find_map(refuse)
@@ -345,13 +346,32 @@ impl<'e> DrawPlan<'e> {
         }
     }
 
-    /// Makes sure that each allowance is there, and stays.
+    /// Makes sure that each allowance is there, and stays. Takes overdue holds back if all are in
+    /// use.
     ///
     /// # Errors
     /// [`LimitError::Full`].
-    pub(in crate::engine) fn pin(&mut self) -> Result<(), LimitError> {
+    #[inline]
+    pub(in crate::engine) fn pin(&mut self, now: Timestamp) -> Result<(), LimitError> {
+        match self.pin_all() {
+            Err(_) if self.engine.slots.is_due(now) => self.pin_after_overdue(now),
+            pinned => pinned,
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn pin_after_overdue(&mut self, now: Timestamp) -> Result<(), LimitError> {
+        let lacking = self.allowances.len() - self.pinned;
         let table = self.engine.catalog.allowances();
-        for planned in self.allowances.iter_mut() {
+        self.engine.take_back_overdue(now, || table.room() >= lacking);
+        self.pin_all()
+    }
+
+    /// Pins those that are not pinned yet.
+    fn pin_all(&mut self) -> Result<(), LimitError> {
+        let table = self.engine.catalog.allowances();
+        for planned in self.allowances.iter_mut().skip(self.pinned) {
             planned.index =
                 table.pin(planned.key).map_err(|full| LimitError::Full { most: full.most })?;
             self.pinned += 1;
@@ -367,6 +387,14 @@ impl<'e> DrawPlan<'e> {
         self.allowances.iter().map(|planned| {
             let draw = |asked| word::draw(asked, planned.ceiling());
             let delta = Quantity::new(planned.asked).map_or(Delta::NOTHING, draw);
+            CellDelta { cell: CellId::allowance(planned.index), delta }
+        })
+    }
+
+    /// What gives back what that commit has drawn, sorted by cell.
+    pub(in crate::engine) fn gifts(&self) -> impl ExactSizeIterator<Item = CellDelta> + Clone {
+        self.allowances.iter().map(|planned| {
+            let delta = Quantity::new(planned.asked).map_or(Delta::NOTHING, word::give);
             CellDelta { cell: CellId::allowance(planned.index), delta }
         })
     }

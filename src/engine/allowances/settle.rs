@@ -48,22 +48,27 @@ impl Engine {
         gifts: &mut Gifts,
         step: impl Fn(u32) -> LineStep,
     ) {
-        self.change_draws(draws, gifts, |rule, draw| step(draw.line).leaves_of(draw, rule.counts));
+        let mut shares = ShortList::<u32, FEW>::new();
+        draws.iter().for_each(|draw| shares.push(cancelled_of(draw, draws, step(draw.line))));
+        self.change_draws(draws, gifts, |at, rule, draw| {
+            let cancelled = shares.get(at).copied().unwrap_or(0);
+            LineStep { cancelled, ..step(draw.line) }.leaves_of(draw, rule.counts)
+        });
     }
 
-    /// Changes the draws to what `left` says stays of each, and adds to `gifts` what that gives
+    /// Changes the draws to what `left` says stays of each, by its place, and adds to `gifts` what that gives
     /// back.
     pub(super) fn change_draws(
         &self,
         draws: &mut [SlotDraw],
         gifts: &mut Gifts,
-        left: impl Fn(&LiveRule, &SlotDraw) -> u32,
+        left: impl Fn(usize, &LiveRule, &SlotDraw) -> u32,
     ) {
         let mut changes = ShortList::<DrawChange, FEW>::new();
-        for draw in draws {
+        for (at, draw) in draws.iter_mut().enumerate() {
             // A draw's rule stays, also when it was dropped.
             let Some(rule) = self.rules.rule(draw.key.rule) else { continue };
-            let after = left(rule, draw).min(draw.drawn);
+            let after = left(at, rule, draw).min(draw.drawn);
             let (allowance, unit) = (draw.allowance, rule.unit);
             if draw.drawn > 0 {
                 changes.push(DrawChange { allowance, unit, before: draw.drawn, after });
@@ -107,6 +112,20 @@ impl Engine {
             }
         }
     }
+}
+
+/// How many of a line's cancelled units a draw gives back. Different subjects may have drawn for
+/// units of one line, each at its sale. Nobody knows whose unit is cancelled; the first in the order
+/// of keys gives back first, as the ledger does.
+fn cancelled_of(draw: &SlotDraw, draws: &[SlotDraw], step: LineStep) -> u32 {
+    if step.cancelled == 0 || !draw.of_sale {
+        return step.cancelled;
+    }
+    let is_before = |other: &&SlotDraw| {
+        (other.line, other.key.rule) == (draw.line, draw.key.rule) && other.key < draw.key
+    };
+    let before = draws.iter().filter(is_before).fold(0u32, |sum, it| sum.saturating_add(it.drawn));
+    step.cancelled.saturating_sub(before)
 }
 
 /// How a draw on one allowance changes.

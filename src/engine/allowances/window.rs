@@ -20,18 +20,12 @@ impl Engine {
         }
     }
 
-    /// Gives back what the sale drew under one rule, whose time is over. If others are due as well,
-    /// the sale stays due.
+    /// Gives back what the sale drew under the rules whose time is over: a record for each.
     #[cold]
     fn end_counting(&self, sale: HeldSlot<'_>, now: Timestamp) -> bool {
         let Ok(claim) = self.slots.begin_shipping(sale) else { return false };
         let mut draws = Draws::new();
         claim.draws(|draw| draws.push(draw));
-        let is_due = |draw: &SlotDraw| draw.ends().is_some_and(|until| now > until);
-        let Some(rule) = draws.iter().find(|draw| is_due(draw)).map(|draw| draw.key.rule) else {
-            claim.give_up();
-            return false;
-        };
         let held = sale.slot.read_record(sale.state);
         let end = held.chain.end(sale.state.phase());
         let (mut first, mut unsettled) = (None, false);
@@ -41,23 +35,32 @@ impl Engine {
             unsettled |= line.sold_in(end) > line.settled;
             settled.push(line.settled);
         });
-        let mut record = self
-            .recorder
-            .event(EventType::AllowanceReturned)
-            .at(now)
-            .reservation(held.id, sale.state.expires_at())
-            .owner(held.owner);
-        if let Some(level) = first {
-            record = record.line(level, 0);
+        let is_due = |draw: &&SlotDraw| draw.ends().is_some_and(|until| now > until);
+        let mut found = false;
+        while let Some(rule) = draws.iter().find(is_due).map(|draw| draw.key.rule) {
+            found = true;
+            let mut record = self
+                .recorder
+                .event(EventType::AllowanceReturned)
+                .at(now)
+                .reservation(held.id, sale.state.expires_at())
+                .owner(held.owner);
+            if let Some(level) = first {
+                record = record.line(level, 0);
+            }
+            let record = record.text("rule", &rule.0.to_string());
+            let mut gifts = Gifts::new();
+            self.change_draws(&mut draws, &mut gifts, |_, _, draw| {
+                if draw.key.rule == rule { 0 } else { draw.drawn }
+            });
+            // If it can't be queued, the engine is ending, and what is due comes back either way.
+            let _ = self.queue_and_give(record, gifts.iter().copied());
+            self.retire_allowances(&gifts);
         }
-        let record = record.text("rule", &rule.0.to_string());
-        let mut gifts = Gifts::new();
-        self.change_draws(&mut draws, &mut gifts, |_, draw| {
-            if draw.key.rule == rule { 0 } else { draw.drawn }
-        });
-        // If it can't be queued, the engine is ending, and what is due comes back either way.
-        let _ = self.queue_and_give(record, gifts.iter().copied());
-        self.retire_allowances(&gifts);
+        if !found {
+            claim.give_up();
+            return false;
+        }
         claim.write_draws(&draws);
         let counts = draws.iter().any(|draw| draw.ends().is_some());
         claim.end_counting(settled.iter().copied(), (counts, unsettled), now);

@@ -66,7 +66,7 @@ pub(in crate::engine) fn check_sizes(
 ) -> Result<usize, JournalError> {
     limits.ceilings.products.admits(ledger.products.len())?;
     limits.ceilings.levels.admits(ledger.levels.len())?;
-    limits.ceilings.allowances.admits(ledger.limits.allowances.len())?;
+    limits.ceilings.allowances.admits(needed_allowances(ledger).count())?;
     let (mut filled, mut highest, mut known) = (0, 0, 0);
     for hold in ledger.holds.all() {
         known += hold.lines().count();
@@ -80,6 +80,20 @@ pub(in crate::engine) fn check_sizes(
     let needed = filled.max(highest);
     limits.ceilings.slots(limits.max_reservations, known).admits(needed)?;
     Ok(needed)
+}
+
+/// The allowances that an engine needs, and what is used of each. What was drawn under a rule that
+/// was dropped is left out, unless a reservation can still give it back.
+fn needed_allowances(ledger: &Ledger) -> impl Iterator<Item = (AllowanceKey, Quantity)> {
+    let limits = &ledger.limits;
+    let may_give_back = ledger.holds.all().filter(|hold| hold.occupies());
+    let draws = may_give_back.flat_map(|hold| hold.draws());
+    let held: HashSet<AllowanceKey> = draws.map(|draw| draw.key).collect();
+    limits.allowances.iter().filter_map(move |(key, state)| {
+        let stands = limits.rules.get(&key.rule).is_some_and(|rule| !rule.dropped);
+        let used = Quantity::new(state.used).ok()?;
+        (stands || held.contains(key)).then_some((*key, used))
+    })
 }
 
 /// Refuses a journal with limits by subject that was written with another secret. Where no such
@@ -342,8 +356,7 @@ fn end_of(hold: &Hold) -> Option<Phase> {
 }
 
 impl Engine {
-    /// Restores the limits and what is drawn under them. What was drawn under a rule that was
-    /// dropped is left out, unless a reservation can still give it back.
+    /// Restores the limits and what is drawn under them.
     fn restore_limits(&self, ledger: &Ledger) -> Option<()> {
         let limits = &ledger.limits;
         for state in limits.rules.values() {
@@ -360,16 +373,8 @@ impl Engine {
         if !limits.rules.is_empty() {
             self.cover((0..ledger.products.len()).map(|index| ProductIndex(index as u32)));
         }
-        let draws = ledger.holds.all().flat_map(|hold| hold.draws());
-        let live: HashSet<AllowanceKey> = draws.map(|draw| draw.key).collect();
-        for (key, state) in &limits.allowances {
-            let dropped = limits.rules.get(&key.rule).is_none_or(|rule| rule.dropped);
-            if dropped && !live.contains(key) {
-                continue;
-            }
-            if let Ok(used) = Quantity::new(state.used) {
-                self.catalog.allowances().restore(*key, used, self).ok()?;
-            }
+        for (key, used) in needed_allowances(ledger) {
+            self.catalog.allowances().restore(key, used, self).ok()?;
         }
         Some(())
     }

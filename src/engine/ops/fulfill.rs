@@ -186,7 +186,7 @@ impl Call<'_> {
         if levels.is_empty() {
             return Err(engine.refuse_sum(qty, 0));
         }
-        plan.pin().map_err(|full| engine.refuse_limited::<FulfillError>(full))?;
+        plan.pin(now).map_err(|full| engine.refuse_limited::<FulfillError>(full))?;
         let each = 1 + plan.len();
         let mut slots = engine.slots_for_parts(levels.len().min(qty.get() as usize) * each, now)?;
         let call = self.at(slots.head().taken_at());

@@ -213,10 +213,14 @@ impl Call<'_> {
                 let hold = call.find_pending(id)?;
                 let plan = engine.plan(step, &hold.lines, &named)?;
                 let answer = status(plan.phase());
-                let draws = call.plan_draws_of_sale(&hold, &plan)?;
+                let draws = call
+                    .plan_draws_of_sale(&hold, &plan)
+                    .map_err(|refusal| engine.refuse_limited::<PartialError>(refusal))?;
                 let done = match plan.plain_end().filter(|_| draws.is_empty()) {
                     Some(end) => call.end_found(&hold, end, answer.into())?,
-                    None => call.step(&hold, &plan, draws, answer.into())?,
+                    None => call
+                        .step(&hold, &plan, draws, answer.into())
+                        .map_err(|refused| engine.count_limited(refused))?,
                 };
                 // If another call was first, look again at what it did.
                 if let Some(recorded) = done {

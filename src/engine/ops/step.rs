@@ -47,6 +47,12 @@ pub(super) enum StepRefused {
     NotStarted(NotStarted),
 }
 
+impl From<LimitError> for StepRefused {
+    fn from(refusal: LimitError) -> Self {
+        Self::Limit(refusal)
+    }
+}
+
 impl From<StepRefused> for PartialError {
     fn from(refused: StepRefused) -> Self {
         match refused {
@@ -146,7 +152,7 @@ impl<'a> Call<'a> {
     ) -> Result<Option<Result<(), WriterGone>>, StepRefused> {
         let (engine, now) = (self.engine, self.now());
         // Law 5: obtain what can run out before anything moves.
-        draws.pin().map_err(StepRefused::Limit)?;
+        draws.pin(now).map_err(StepRefused::Limit)?;
         let mut after = engine.draws_of(hold);
         let mut gifts = Gifts::new();
         let steps = plan.steps(&hold.lines);
@@ -181,15 +187,17 @@ impl<'a> Call<'a> {
             put_back(slots);
             return Ok(None);
         }
-        if let Err(missing) = self.keep_if_asked(hold.head) {
-            put_back(slots);
-            return Err(StepRefused::NotSold(missing));
-        }
         if let Err(refused) = engine.draw(&mut draws) {
             put_back(slots);
             // The same word as before: nothing has changed for a reader that saw it then.
             hold.head.slot.finish(hold.head.state);
             return Err(refused);
+        }
+        if let Err(missing) = self.keep_if_asked(hold.head) {
+            put_back(slots);
+            // No record tells of these draws, so none has to tell that they came back.
+            engine.give(draws.gifts());
+            return Err(StepRefused::NotSold(missing));
         }
         record.note_used_after(&draws);
         let gift = |&(level, qty): &(LevelIndex, Quantity)| CellDelta {
@@ -245,6 +253,16 @@ impl<'a> Call<'a> {
             Err(StepRefused::Full { slots }) => EndOutcome::Full { slots },
             Err(StepRefused::NotStarted(cause)) => EndOutcome::NotStarted(cause),
         })
+    }
+}
+
+impl Engine {
+    /// Counts a step that a limit refused.
+    pub(super) fn count_limited(&self, refused: StepRefused) -> StepRefused {
+        match refused {
+            StepRefused::Limit(refusal) => self.refuse_limited(refusal),
+            other => other,
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use crate::audit::record::PlainEntry;
 use crate::audit::record_builder::RecordBuilder;
 use crate::audit::wake_signal::WriterGone;
 use crate::base::clock::Timestamp;
-use crate::base::error::{BasketError, LimitError, NotStarted, ShortLine, Uncertain};
+use crate::base::error::{BasketError, InvalidInput, LimitError, NotStarted, ShortLine, Uncertain};
 use crate::base::short_list::{SHORT, ShortList};
 use crate::engine::allowances::plan::{DrawPlan, Drawing, LimitedLine, NoDraws, Taking};
 use crate::engine::answer::{Answer, ConfirmOrRetake};
@@ -20,7 +20,7 @@ use crate::reservation::id::ReservationId;
 use crate::reservation::line::SlotLine;
 use crate::reservation::slot::{LinkContent, ReservationRecord};
 use crate::reservation::slots::vacant_chain::VacantChain;
-use crate::stock::mcas::{CellDelta, Refused};
+use crate::stock::mcas::{CellDelta, MAX_LINES, Refused};
 
 /// The lines of a basket, with their levels.
 pub(in crate::engine) type WantedLines<'e> = ShortList<ResolvedLine<'e>, SHORT>;
@@ -104,6 +104,11 @@ impl<'a> Call<'a> {
         let mut plan = DrawPlan::none(engine);
         self.plan_draws(taking, lines, &[], &mut plan)
             .map_err(|refusal| engine.refuse_limited::<BasketError>(refusal))?;
+        // A commit has no more lines than the longest basket.
+        let (cells, most) = (basket.wanted.len() + plan.cells(), MAX_LINES);
+        if cells > most {
+            return Err(InvalidInput::TooManyLines { lines: cells, most }.into());
+        }
         self.take_drawing(basket, plan)
     }
 
@@ -121,7 +126,7 @@ impl<'a> Call<'a> {
         engine.look_before_taking(wanted, &draws, now)?;
         engine.admit().inspect_err(count)?;
         if let Some(plan) = draws.plan_mut() {
-            plan.pin().map_err(|full| engine.refuse_limited::<BasketError>(full))?;
+            plan.pin(now).map_err(|full| engine.refuse_limited::<BasketError>(full))?;
         }
         let slots_of_draws = draws.plan().map_or(0, DrawPlan::len);
         let slots = engine.slots_for_basket(wanted.len() + slots_of_draws, purpose, now)?;

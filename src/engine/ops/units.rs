@@ -192,14 +192,17 @@ impl Engine {
             }
             // One gift needs no commit. With more, no descriptor is free, or they are too many for
             // one: the units must come back, so they come one cell at a time.
-            None => {
-                for gift in gifts {
-                    let given = self.cell(gift.cell).apply(gift.cell, gift.delta, self);
-                    debug_assert!(given.is_ok(), "a gift always fits");
-                }
-            }
+            None => self.give(gifts),
         }
         recorded
+    }
+
+    /// Gives back one cell after the other.
+    pub(super) fn give(&self, gifts: impl Iterator<Item = CellDelta>) {
+        for gift in gifts {
+            let given = self.cell(gift.cell).apply(gift.cell, gift.delta, self);
+            debug_assert!(given.is_ok(), "a gift always fits");
+        }
     }
 
     /// Sells the held units of a line, to a `kept` reservation or another, or gives them back.

@@ -125,6 +125,7 @@ impl LimitsState {
     /// of the record, when [`settle`](Self::settle) removes them.
     #[cold]
     pub(super) fn fall(&mut self, hold: &mut Hold, level: LevelIndex, units: u32, step: DrawStep) {
+        let mut cancelled = (None, 0);
         for draw in hold.draws_of(level) {
             let Some((unit, counts)) = self.kind_of(draw.key.rule) else { continue };
             let falls = match step {
@@ -133,7 +134,16 @@ impl LimitsState {
                 DrawStep::SaleCancelled => counts.gives_back_on_cancel(),
             };
             if falls {
-                let gone = units.min(draw.drawn);
+                let mut gone = units.min(draw.drawn);
+                if step == DrawStep::SaleCancelled {
+                    // Subjects that drew for units of one line, each at its sale, give back one
+                    // after the other.
+                    if cancelled.0 != Some(draw.key.rule) {
+                        cancelled = (Some(draw.key.rule), units);
+                    }
+                    gone = gone.min(cancelled.1);
+                    cancelled.1 -= gone;
+                }
                 draw.drawn -= gone;
                 if unit == LimitUnit::Units {
                     give(&mut self.allowances, draw.key, gone);

@@ -148,7 +148,8 @@ impl Hold {
     /// Whether what was sold counts under a limit until some time after the end of the hold. Until
     /// then its slot remembers what is to be given back.
     pub(crate) fn counts_for_a_time(&self) -> bool {
-        self.standing == Standing::Confirmed && self.draws().iter().any(|draw| draw.for_a_time)
+        // What a hold gave back of its draws is gone from them: those left are of sold units.
+        !self.is_live() && self.draws().iter().any(|draw| draw.for_a_time)
     }
 
     /// What the lines have drawn on allowances, in the order of levels and keys.

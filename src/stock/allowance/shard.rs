@@ -27,11 +27,14 @@ pub(super) struct AllowanceShard {
 
 type Places = Table<AllowancePlace>;
 
-/// Where a key belongs. Its subject is a keyed hash, so its bits are as good as any hash of them;
-/// the rule turns them, or all allowances of one subject would lie in one bucket.
+/// Where a key belongs. Its subject may be the number of a stock level, and all allowances of one
+/// subject are not to lie in one bucket: so its bits and the rule's are mixed.
 fn spread(key: AllowanceKey) -> u64 {
+    const ODD: u64 = 0x9E37_79B9_7F4A_7C15;
     let [bits, _] = key.subject.to_halves();
-    bits ^ u64::from(key.rule.0).wrapping_mul(0x9E37_79B9_7F4A_7C15)
+    let mixed = (bits ^ u64::from(key.rule.0).wrapping_mul(ODD)).wrapping_mul(ODD);
+    // The low bits say the shard. Of a product they depend on the low bits of the factors alone.
+    mixed ^ (mixed >> 32)
 }
 
 /// Which shard has the allowances of this key.

@@ -196,6 +196,11 @@ impl Allowances {
         self.count.load(Ordering::Relaxed)
     }
 
+    /// How many more there may be. Never waits.
+    pub(crate) fn room(&self) -> usize {
+        self.most.saturating_sub(self.len()) as usize
+    }
+
     /// How many bytes all of it takes.
     #[cfg(test)]
     pub(crate) fn bytes(&self) -> usize {
