@@ -396,3 +396,54 @@ fn definitions_are_checked() {
     assert_eq!(refused(new("x").products(["NO SUCH"])), "never_stocked");
     assert_eq!(manager.limits(), []);
 }
+
+#[test]
+fn what_was_shipped_stays_shipped_when_a_sale_counts_no_more() {
+    let (manager, clock) = shop();
+    manager.define_limit(two_each(LimitCounts::SalesWithin(DAY))).expect("a limit");
+    let ann = manager.request().subject("customer", "ann").keep_until_shipped();
+    let basket = lines(&[(SHOE, 1), (SOCK, 1)]);
+    let order = ann.reserve_basket(&basket, TTL).expect("two");
+    manager.confirm(order).expect("held");
+    manager.ship_lines(order, &basket[..1]).expect("sold");
+    clock.advance(DAY + Duration::from_millis(1));
+    manager.run_until_idle();
+    let settled: Vec<u32> =
+        manager.reservation(order).expect("kept").lines.iter().map(|line| line.settled).collect();
+    assert_eq!((used(&manager, "ann"), settled), (0, vec![1, 0]));
+    assert!(manager.ship_lines(order, &basket[..1]).is_err(), "no unit is shipped twice");
+    manager.cancel_sale_lines(order, &basket[1..], "returned").expect("sold");
+    assert_eq!(manager.available(SOCK), Ok(100));
+}
+
+#[test]
+fn a_sale_that_counts_for_less_time_than_its_hold_had_left_is_over_in_time() {
+    let (manager, clock) = shop();
+    let short = Duration::from_secs(5);
+    manager.define_limit(two_each(LimitCounts::SalesWithin(short))).expect("a limit");
+    let ann = manager.request().subject("customer", "ann");
+    let whole = ann.reserve(SHOE, 1, TTL).expect("one");
+    let parts = ann.reserve_basket(&lines(&[(SOCK, 1)]), TTL).expect("another");
+    manager.confirm(whole).expect("held");
+    manager.confirm_lines(parts, &lines(&[(SOCK, 1)])).expect("held");
+    clock.advance(short + Duration::from_millis(1));
+    ann.sell(SHOE, 2).expect("the time is over");
+}
+
+#[test]
+fn a_reservation_counts_on_while_a_step_moves_its_draw_from_one_line_to_another() {
+    let (manager, _) = shop();
+    let limit = LimitRule::new("one order", "card", 1).reservations().asked_at_sale();
+    manager.define_limit(limit.clone().products(["SHOE"])).expect("a limit");
+    let card = manager.request().subject("card", "c1").keep_until_shipped();
+    let basket = lines(&[(SHOE, 1), (SOCK, 1)]);
+    let order = card.clone().reserve_basket(&basket, TTL).expect("an order");
+    // The sock is covered only now. So it draws when it is sold, as the shoe comes back.
+    manager.define_limit(limit.products(["SHOE", "SOCK"])).expect("the same limit");
+    card.clone().confirm_lines_and_release_rest(order, &basket[1..]).expect("held");
+    let orders = || manager.usage("one order", "c1").expect("a limit").used;
+    assert_eq!(orders(), 1);
+    assert!(card.sell(SOCK, 1).is_err());
+    manager.cancel_sale_lines(order, &basket[1..], "returned").expect("sold");
+    assert_eq!(orders(), 0);
+}

@@ -24,6 +24,7 @@ mod common;
 )]
 mod base {
     pub(crate) mod ceilings;
+    pub(crate) mod clock;
     pub(crate) mod doubling_table;
     pub(crate) mod quantity;
     pub(crate) mod shard;

@@ -37,8 +37,8 @@ pub struct LimitRule {
 
 impl LimitRule {
     /// A limit of this name: each subject of this kind may draw `maximum` at most. The kind is the
-    /// caller's word of 1 to 16 bytes: `customer`, `household`, `card`. Counts [`LimitCounts::Sales`] in units, and
-    /// covers nothing yet.
+    /// caller's word of 1 to 16 bytes: `customer`, `household`, `card`. Counts
+    /// [`LimitCounts::Sales`] in units, and covers nothing yet.
     pub fn new(name: impl Into<String>, kind: impl Into<String>, maximum: u32) -> Self {
         Self {
             name: name.into(),

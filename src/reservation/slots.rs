@@ -13,7 +13,7 @@ pub(crate) mod vacant_chain;
 
 use crate::base::clock::Timestamp;
 use crate::base::lines::Lines;
-use crate::base::sync::Fenced;
+use crate::base::sync::{Fenced, fenced};
 use crate::reservation::chain::{Chain, NO_SLOT, SlotNumber};
 use crate::reservation::deadlines::Deadlines;
 use crate::reservation::free_list::{FreeList, Retention};
@@ -153,6 +153,13 @@ impl Slots {
         if let Some(until) = counted {
             self.deadlines.note(slot.number, until, &slot.taken);
         }
+    }
+
+    /// Notes that draws of the sale at `number`, which shows as such, count `until` then. That may
+    /// be before the hold would have fallen due.
+    pub(crate) fn note_counted(&self, number: SlotNumber, until: Timestamp) {
+        // Pairs with a scan's fence: of the two, the scan sees the sale, or is seen.
+        self.deadlines.note(number, until, &fenced());
     }
 
     /// Links slots with their contents into the chain `name`. Returns its first slot. Linked from

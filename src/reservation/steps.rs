@@ -122,6 +122,16 @@ impl ShippingClaim<'_> {
             self.chain = before.counting(counts);
             self.head.slot.switch_chain(self.chain);
         }
+        self.let_go_with(settled);
+        let was_kept = before.keeps() || before.counts();
+        if is_sale && was_kept && !self.chain.stays(!all) {
+            self.slots.retire_all(self.head.number, self.chain, now);
+        }
+    }
+
+    /// Lets go of the reservation in its next generation, from which on these settled units of each
+    /// line count.
+    fn let_go_with(&self, settled: impl IntoIterator<Item = u32>) {
         let after = self.head.state.next_generation();
         let mut settled = settled.into_iter();
         let generation = after.generation();
@@ -140,10 +150,6 @@ impl ShippingClaim<'_> {
         // The head first: whoever finds the record whole then finds it with the new numbers.
         self.head.slot.finish(after);
         self.release_links(usize::MAX);
-        let was_kept = before.keeps() || before.counts();
-        if is_sale && was_kept && !self.chain.stays(!all) {
-            self.slots.retire_all(self.head.number, self.chain, now);
-        }
     }
 
     /// The draws of the reservation.
@@ -157,13 +163,18 @@ impl ShippingClaim<'_> {
         self.slots.write_draws(self.chain, draws);
     }
 
-    /// Ends the time for which some draws of a sale counted: lets go of the reservation. Its slots
-    /// retire, unless other draws `count` on, or what it sold is `unsettled` and kept.
-    pub(crate) fn end_counting(mut self, counts: bool, unsettled: bool, now: Timestamp) {
+    /// Ends the time for which some draws of a sale counted: lets go of the reservation, of which
+    /// so many units of each line are `settled`, as before. Its slots retire, unless other draws
+    /// `count` on, or what it sold is `unsettled` and kept.
+    pub(crate) fn end_counting(
+        mut self,
+        settled: impl IntoIterator<Item = u32>,
+        (counts, unsettled): (bool, bool),
+        now: Timestamp,
+    ) {
         self.chain = self.chain.counting(counts);
         self.head.slot.switch_chain(self.chain);
-        self.head.slot.finish(self.head.state.next_generation());
-        self.release_links(usize::MAX);
+        self.let_go_with(settled);
         if !self.chain.stays(unsettled) {
             self.slots.retire_all(self.head.number, self.chain, now);
         }

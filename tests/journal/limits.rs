@@ -168,3 +168,27 @@ fn what_a_dropped_limit_drew_is_given_back_after_a_restart_too() {
     assert_eq!((used(&manager, "sales", "bob"), manager.limits().len()), (0, 5));
     assert!(manager.verify().expect("a journal").is_sound());
 }
+
+#[test]
+fn an_order_that_counts_already_may_draw_for_one_more_line_though_the_limit_was_lowered() {
+    let disk = SimulatedDisk::new();
+    let manager = open_at(&disk, 1_000);
+    for place in [SHOE, SOCK] {
+        manager.add_stock(place, 100, "SUPPLIER").expect("room");
+    }
+    let orders = |most| {
+        let limit = LimitRule::new("orders", "card", most).asked_at_sale().reservations();
+        limit.products(["SHOE", "SOCK"])
+    };
+    manager.define_limit(orders(1)).expect("a limit");
+    let both = [BasketLine::new(SHOE, 1), BasketLine::new(SOCK, 1)];
+    let basket = manager.reserve_basket(&both, TTL).expect("nobody asks yet");
+    let card = manager.request().subject("card", "c1");
+    card.clone().confirm_lines(basket, &both[..1]).expect("one order");
+    manager.define_limit(orders(0)).expect("the same limit");
+    card.clone().confirm_lines(basket, &both[1..]).expect("the same order");
+    assert!(card.sell(SHOE, 1).is_err());
+    assert!(manager.verify().expect("a legal journal").is_sound());
+    drop(manager);
+    assert_eq!(used(&open_at(&disk, 1_001), "orders", "c1"), 1);
+}

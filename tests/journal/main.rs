@@ -23,6 +23,7 @@ mod keeping;
 mod late;
 mod late_payments;
 mod limits;
+mod limits_cut;
 mod lineage;
 mod lock_returned;
 mod lost;

@@ -17,7 +17,7 @@ use stockade::{
 };
 
 use crate::Failure;
-use crate::flash_sale::customers::{Customer, Customers};
+use crate::customers::{Customer, Customers, KIND};
 use crate::interrupt;
 use crate::proof::Shelf;
 
@@ -141,7 +141,7 @@ pub(crate) fn shop(sale: &Sale<'_>, seed: u64, attempts: u64) -> Result<SaleTall
         let answer = match customer.filter(|_| sale.customers.limited) {
             None => sale.manager.reserve(shelf.level, 1, sale.ttl),
             Some(customer) => {
-                let request = sale.manager.request().subject(Customer::KIND, customer.id());
+                let request = sale.manager.request().subject(KIND, customer.id());
                 request.reserve(shelf.level, 1, sale.ttl)
             }
         };

@@ -11,6 +11,7 @@ mod auditor;
 mod books;
 mod buyer;
 mod complaint;
+mod customers;
 mod extras;
 mod flash_sale;
 mod interrupt;

@@ -62,8 +62,8 @@ pub(in crate::engine) struct DrawPlan<'e> {
     of_sale: bool,
 }
 
-/// What a call draws besides what it takes: a [`DrawPlan`], or [`NoDraws`]. Most calls draw nothing,
-/// and their path has no trace of what draws need.
+/// What a call draws besides what it takes: a [`DrawPlan`], or [`NoDraws`]. Most calls draw
+/// nothing, and their path has no trace of what draws need.
 pub(in crate::engine) trait Drawing<'e> {
     /// The plan, if there is one.
     fn plan(&self) -> Option<&DrawPlan<'e>>;
@@ -147,8 +147,8 @@ impl PlannedAllowance<'_> {
 }
 
 impl<'a> Call<'a> {
-    /// Adds to `plan` what these lines draw: what their products' rules say, of the subjects that the call
-    /// names. `has_drawn` tells which rules a line has drawn under before.
+    /// Adds to `plan` what these lines draw: what their products' rules say, of the subjects that
+    /// the call names. `has_drawn` tells which rules a line has drawn under before.
     ///
     /// # Errors
     /// [`LimitError::NoSubject`], [`LimitError::Unknown`].

@@ -84,15 +84,18 @@ impl Engine {
         }
     }
 
-    /// From `now` on, draws count for a time if their rules say so: the hold is over.
-    pub(in crate::engine) fn begin_windows(&self, draws: &mut [SlotDraw], now: Timestamp) -> bool {
-        let mut any = false;
+    /// From `now` on, draws count for a time if their rules say so: the hold is over. Returns when
+    /// the first of them counts no more.
+    pub(in crate::engine) fn begin_windows(
+        &self,
+        draws: &mut [SlotDraw],
+        now: Timestamp,
+    ) -> Option<Timestamp> {
         for draw in draws.iter_mut().filter(|draw| draw.drawn > 0) {
             let window = self.rules.rule(draw.key.rule).and_then(|rule| rule.counts.window());
             draw.until = window.map_or_else(Timestamp::default, |it| now.saturating_add(it));
-            any |= window.is_some();
         }
-        any
+        draws.iter().filter_map(SlotDraw::ends).min()
     }
 
     /// Retires the allowances among these cells of which nothing is used any more. Call it after

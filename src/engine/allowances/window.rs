@@ -2,6 +2,7 @@
 
 use crate::audit::entry::EventType;
 use crate::base::clock::Timestamp;
+use crate::base::short_list::{SHORT, ShortList};
 use crate::engine::Engine;
 use crate::engine::allowances::settle::{Draws, Gifts};
 use crate::reservation::slot::draw::SlotDraw;
@@ -34,9 +35,11 @@ impl Engine {
         let held = sale.slot.read_record(sale.state);
         let end = held.chain.end(sale.state.phase());
         let (mut first, mut unsettled) = (None, false);
+        let mut settled = ShortList::<u32, SHORT>::new();
         self.slots.lines_of(sale, &held, |line| {
             first.get_or_insert(line.level);
             unsettled |= line.sold_in(end) > line.settled;
+            settled.push(line.settled);
         });
         let mut record = self
             .recorder
@@ -57,7 +60,7 @@ impl Engine {
         self.retire_allowances(&gifts);
         claim.write_draws(&draws);
         let counts = draws.iter().any(|draw| draw.ends().is_some());
-        claim.end_counting(counts, unsettled, now);
+        claim.end_counting(settled.iter().copied(), (counts, unsettled), now);
         true
     }
 }

@@ -332,10 +332,10 @@ impl Call<'_> {
             chain = chain.ending_as(phase);
             phase = Phase::Confirmed;
         }
-        let mut gifts = Gifts::new();
+        let (mut gifts, mut counted) = (Gifts::new(), None);
         if DRAWS {
             let sold = phase == Phase::Confirmed;
-            chain = self.settle_ended(head, &record, (end, sold), &mut gifts);
+            (chain, counted) = self.settle_ended(head, &record, (end, sold), &mut gifts);
             chain = if in_part.is_some() { chain.ending_as(end.final_phase()) } else { chain };
         }
         if chain != record.chain {
@@ -374,6 +374,7 @@ impl Call<'_> {
         // Read before the hold is over: afterwards the slot may be reused.
         let chain = slot.chain();
         slot.finish(state.in_phase(phase));
+        counted.into_iter().for_each(|until| slots.note_counted(number, until));
         slots.retire(number, chain, unsettled, self.now());
         HoldEnd { recorded, in_part }
     }

@@ -150,12 +150,15 @@ impl<'a> Call<'a> {
         let mut after = engine.draws_of(hold);
         let mut gifts = Gifts::new();
         let steps = plan.steps(&hold.lines);
+        // What is drawn now is among them: a reservation that draws for one more line counts on,
+        // also where the step gives back all that it had drawn before.
+        draws.slot_draws(None).for_each(|draw| add_draw(&mut after, draw));
         engine.settle_draws(&mut after, &mut gifts, |line| {
             steps.get(line as usize).copied().unwrap_or_default()
         });
-        draws.slot_draws(None).for_each(|draw| add_draw(&mut after, draw));
+        let mut counted = None;
         if plan.phase() == Phase::Confirmed {
-            engine.begin_windows(&mut after, now);
+            counted = engine.begin_windows(&mut after, now);
         }
         let slots = engine
             .take_slots(plan.lines.len() + after.len(), now)
@@ -203,6 +206,7 @@ impl<'a> Call<'a> {
         let links: Vec<(VacantSlot<'_>, LinkContent)> = slots.into_iter().zip(contents).collect();
         let phase = plan.phase();
         let chain = engine.slots.replace_lines(hold.head, &links, phase, now);
+        counted.into_iter().for_each(|it| engine.slots.note_counted(hold.head.number, it));
         if phase.is_final() {
             let unsettled = plan.lines.iter().any(SlotLine::is_unsettled);
             engine.slots.retire(hold.head.number, chain, unsettled, now);

@@ -181,8 +181,8 @@ impl<'a> Call<'a> {
         record
     }
 
-    /// Whether the record of a hold that draws goes through the queue in words: of one line, with no
-    /// more than those hold.
+    /// Whether the record of a hold that draws goes through the queue in words: of one line, with
+    /// no more than those hold.
     #[inline]
     fn draws_in_words(self, basket: Basket<'_>, plan: &DrawPlan<'_>) -> bool {
         basket.wanted.len() == 1

@@ -56,7 +56,8 @@ impl Call<'_> {
 }
 
 impl Call<'_> {
-    /// Settles the draws of a hold that ends, and maybe has sold something. Returns its chain.
+    /// Settles the draws of a hold that ends, and maybe has sold something. Returns its chain, and
+    /// until when the first of its draws counts, if some count for a time.
     #[inline(never)]
     pub(super) fn settle_ended(
         self,
@@ -64,7 +65,7 @@ impl Call<'_> {
         record: &ReservationRecord,
         (end, sold): (EndKind, bool),
         gifts: &mut Gifts,
-    ) -> Chain {
+    ) -> (Chain, Option<Timestamp>) {
         let slots = &self.engine.slots;
         let mut held = ShortList::<u32, SHORT>::new();
         slots.lines_of(head, record, |line| held.push(line.held));
@@ -74,11 +75,12 @@ impl Call<'_> {
             end.step_on(held.get(line as usize).copied().unwrap_or(0))
         });
         // What was sold may count for a time from now on.
-        let counts = sold && self.engine.begin_windows(&mut draws, self.now());
+        let mut counted = None;
         if sold {
+            counted = self.engine.begin_windows(&mut draws, self.now());
             slots.write_draws(record.chain, &draws);
         }
-        record.chain.counting(counts)
+        (record.chain.counting(counted.is_some()), counted)
     }
 }
 

@@ -51,12 +51,16 @@ pub(super) enum DrawStep {
 const TOO_MUCH: &str = "more is drawn on an allowance than can be";
 
 impl LimitsState {
-    /// Checks what a record says of its draws, before it is applied. The error bears the index of a
-    /// line.
-    pub(super) fn check_marks(&self, record: &RecordBuf) -> Result<(), (usize, &'static str)> {
+    /// Checks what a record says of its draws, before it is applied: the record of this hold, if it
+    /// is there already. The error bears the index of a line.
+    pub(super) fn check_marks(
+        &self,
+        record: &RecordBuf,
+        hold: Option<&Hold>,
+    ) -> Result<(), (usize, &'static str)> {
         for mark in &record.draws {
             let at = mark.line as usize;
-            self.check_mark(mark, record).map_err(|what| match at < record.lines.len() {
+            self.check_mark(mark, record, hold).map_err(|what| match at < record.lines.len() {
                 true => (at, what),
                 false => (0, what),
             })?;
@@ -66,7 +70,7 @@ impl LimitsState {
 
     /// A rule may have been dropped, or have a newer version: a call under way goes by what it
     /// read.
-    fn check_mark(&self, mark: &DrawMark, record: &RecordBuf) -> LawResult {
+    fn check_mark(&self, mark: &DrawMark, record: &RecordBuf, hold: Option<&Hold>) -> LawResult {
         let takes = |line: &EntryLine| {
             matches!(line.subject, Subject::Level(_))
                 && matches!(line.entry_type, EntryType::Movement(Move::Reserved | Move::Sold))
@@ -81,7 +85,11 @@ impl LimitsState {
         if mark.version > rule.definition.version {
             return Err("a draw by a version of a limit that was never defined");
         }
-        if mark.used_after > mark.maximum && !mark.passed {
+        // A reservation counts once. Where it draws for one more line, it takes nothing: by then
+        // the limit may be lower than what is used, or have been passed.
+        let takes_nothing = rule.definition.unit == LimitUnit::Reservations
+            && hold.is_some_and(|hold| hold.draws_on(mark.key));
+        if mark.used_after > mark.maximum && !mark.passed && !takes_nothing {
             return Err("a draw goes beyond its limit");
         }
         Ok(())

@@ -109,7 +109,9 @@ impl Ledger {
             transfer: is_about_a_transfer(record).then(TransferMoves::default),
         };
         if !buffer.draws.is_empty() {
-            self.limits.check_marks(buffer)?;
+            let known = header.reservation.and_then(|id| self.holds.at(id));
+            let hold = known.filter(|hold| Some(hold.id) == header.reservation);
+            self.limits.check_marks(buffer, hold)?;
         }
         let mut moved = false;
         for (at, line) in buffer.lines.iter().enumerate() {

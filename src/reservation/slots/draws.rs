@@ -16,8 +16,8 @@ impl Slots {
         }
     }
 
-    /// The draws of a reservation of one line, in its head, that this thread has to itself. False if
-    /// there is more behind the head than draws.
+    /// The draws of a reservation of one line, in its head, that this thread has to itself. False
+    /// if there is more behind the head than draws.
     #[inline]
     pub(crate) fn draws_of_one_line(&self, chain: Chain, mut each: impl FnMut(SlotDraw)) -> bool {
         let mut draws_only = !chain.is_whole();

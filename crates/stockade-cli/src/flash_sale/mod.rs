@@ -20,7 +20,7 @@ use stockade::{InventoryManager, Limits, MAX_UNITS};
 use crate::auditor::{self, Findings};
 use crate::books::{Bookkeeper, Books};
 use crate::buyer::{self, Sale, SaleTally};
-use crate::flash_sale::customers::{CustomerArgs, Customers};
+use crate::flash_sale::customers::CustomerArgs;
 use crate::flash_sale::report::account;
 use crate::interrupt;
 use crate::journal::JournalArgs;
@@ -202,7 +202,7 @@ fn sell_out(
         demand,
         confirm_rate: args.confirm_rate,
         ttl: Duration::from_millis(args.ttl_ms),
-        customers: Customers::of(&args.customers, args.attempts),
+        customers: args.customers.of(args.attempts),
         progress,
         doors: OnceLock::new(),
     };

@@ -142,7 +142,7 @@ pub(super) fn account(
         let first = findings.first.as_deref().unwrap_or_default();
         format!("{} broken laws seen while the sale ran, first {first}", findings.law_breaks)
     });
-    let customers = args.customers.are_told_apart().then(|| CustomerReport {
+    let customers = args.customers.of(args.attempts).told_apart.then(|| CustomerReport {
         bought: tally.bought.len() as u64,
         most: tally.bought.values().copied().max().unwrap_or(0),
         bot_attempts: tally.bot_attempts,
