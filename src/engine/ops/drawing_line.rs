@@ -33,11 +33,12 @@ impl Call<'_> {
         let (line, now) = (reservation.line, self.now());
         let mut gifts = Gifts::new();
         engine.settle_draws(&mut draws, &mut gifts, |_| end.step_on(line.held));
+        let mut counted = None;
         if end == EndKind::Sell {
             // What was sold may count for a time from now on.
-            let counts = engine.begin_windows(&mut draws, now);
+            counted = engine.begin_windows(&mut draws, now);
             engine.slots.write_draws(chain, &draws);
-            chain = chain.counting(counts);
+            chain = chain.counting(counted.is_some());
             slot.switch_chain(chain);
         }
         let entry = end_of_line(end, &reservation, line, state, now);
@@ -56,6 +57,7 @@ impl Call<'_> {
         }
         engine.retire_allowances(&gifts);
         slot.finish(state.in_phase(end.final_phase()));
+        counted.into_iter().for_each(|until| engine.slots.note_counted(number, until));
         engine.slots.retire(number, chain, end == EndKind::Sell, now);
         Some(HoldEnd { recorded, in_part: None })
     }
