@@ -125,8 +125,6 @@ impl RequestShape {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
-    use crate::base::clock::Timestamp;
-    use crate::reservation::id::Owner;
 
     /// Records leave out the fingerprints of these calls.
     #[cfg(feature = "journal")]
@@ -134,7 +132,9 @@ mod tests {
     fn usual_fingerprints_are_those_of_the_calls() {
         use crate::audit::entry::AdjustmentType;
         use crate::audit::record::{RecordBuf, Subject};
+        use crate::base::clock::Timestamp;
         use crate::journal::format::usual::usual_fingerprint;
+        use crate::reservation::id::Owner;
         use crate::stock::handle::LevelIndex;
 
         let id = ReservationId::from_halves([1, 2]);

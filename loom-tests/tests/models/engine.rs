@@ -12,7 +12,7 @@ use crate::reservation::chain::Chain;
 use crate::reservation::free_list::Retention;
 use crate::reservation::id::ReservationId;
 use crate::reservation::line::SlotLine;
-use crate::reservation::slot::ReservationRecord;
+use crate::reservation::slot::{LinkContent, ReservationRecord};
 use crate::reservation::slots::{HeldSlot, Lookup, ReadReservation, Slots};
 use crate::reservation::state::Phase;
 use crate::reservation::steps::NotShipping;
@@ -262,7 +262,7 @@ impl Engine {
             (0, _) => Phase::Confirmed,
             _ => Phase::Pending,
         };
-        let lines = [(fresh, line)];
+        let lines = [(fresh, LinkContent::Line(line))];
         let chain = self.slots.replace_lines(head, &lines, phase, at(now));
         if phase.is_final() {
             self.slots.retire(id.slot(), chain, line.is_unsettled(), at(now));

@@ -33,6 +33,7 @@ mod base {
     pub(crate) mod parking;
     pub(crate) mod quantity;
     pub(crate) mod shard;
+    pub(crate) mod sip;
     pub(crate) mod sync;
     pub(crate) mod table;
     pub(crate) mod trace;

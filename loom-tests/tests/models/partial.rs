@@ -8,6 +8,7 @@ use crate::engine::{Answer, Engine, at, race, slots_of};
 use crate::readers::{line, publish};
 use crate::reservation::id::ReservationId;
 use crate::reservation::line::SlotLine;
+use crate::reservation::slot::LinkContent;
 use crate::reservation::slots::{HeldSlot, ReadReservation, Slots};
 use crate::reservation::state::{Phase, SlotState};
 
@@ -22,7 +23,9 @@ fn step(slots: &Slots, id: ReservationId, before: SlotState, count: u32) {
     let slot = slots.at(id.slot()).expect("a slot");
     let fresh: Vec<_> = lines(count, true)
         .into_iter()
-        .map(|line| (slots.take(at(1), || at(1)).expect("a slot for the step"), line))
+        .map(|line| {
+            (slots.take(at(1), || at(1)).expect("a slot for the step"), LinkContent::Line(line))
+        })
         .collect();
     let head = HeldSlot { number: id.slot(), slot, state: before };
     head.swap_to(Phase::Ending).expect("nobody else changes it");
@@ -132,7 +135,7 @@ fn who_saw_a_hold_before_a_partial_step_can_not_end_it_unseen() {
                 let won = swap(slots);
                 if won {
                     let slot = slots.at(id.slot()).expect("a slot");
-                    let lines = [(fresh, lines(1, true)[0])];
+                    let lines = [(fresh, LinkContent::Line(lines(1, true)[0]))];
                     let head = HeldSlot { number: id.slot(), slot, state: before };
                     slots.replace_lines(head, &lines, Phase::Pending, at(1));
                 }

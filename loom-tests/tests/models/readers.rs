@@ -9,7 +9,7 @@ use crate::engine::{at, race, slots_of};
 use crate::reservation::chain::Chain;
 use crate::reservation::id::{Owner, ReservationId};
 use crate::reservation::line::SlotLine;
-use crate::reservation::slot::ReservationRecord;
+use crate::reservation::slot::{LinkContent, ReservationRecord};
 use crate::reservation::slots::vacant_chain::VacantChain;
 use crate::reservation::slots::{ReadReservation, Slots};
 use crate::reservation::state::{Phase, SlotState};
@@ -44,7 +44,8 @@ pub fn publish(slots: &Slots, number: u32, lines: u32, expires_at: Timestamp) ->
     let mut taken = VacantChain::new(take());
     (1..lines).for_each(|_| taken.push(take()));
     let record = record(taken.head().number(), number);
-    slots.publish_lines(taken, (1..lines).map(|place| line(number, place)), record, expires_at);
+    let rest = (1..lines).map(|place| LinkContent::Line(line(number, place)));
+    slots.publish_lines(taken, rest, record, expires_at);
     record.id
 }
 

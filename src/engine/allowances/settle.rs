@@ -56,8 +56,8 @@ impl Engine {
         });
     }
 
-    /// Changes the draws to what `left` says stays of each, by its place, and adds to `gifts` what that gives
-    /// back.
+    /// Changes the draws to what `left` says stays of each, by its place, and adds to `gifts` what
+    /// that gives back.
     pub(super) fn change_draws(
         &self,
         draws: &mut [SlotDraw],
@@ -115,8 +115,8 @@ impl Engine {
 }
 
 /// How many of a line's cancelled units a draw gives back. Different subjects may have drawn for
-/// units of one line, each at its sale. Nobody knows whose unit is cancelled; the first in the order
-/// of keys gives back first, as the ledger does.
+/// units of one line, each at its sale. Nobody knows whose unit is cancelled; the first in the
+/// order of keys gives back first, as the ledger does.
 fn cancelled_of(draw: &SlotDraw, draws: &[SlotDraw], step: LineStep) -> u32 {
     if step.cancelled == 0 || !draw.of_sale {
         return step.cancelled;

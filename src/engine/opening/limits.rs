@@ -70,7 +70,7 @@ impl Limits {
             longest_ttl: DAY,
             longest_total: None,
             max_reservations: 1 << 24,
-            max_allowances: 1 << 20,
+            max_allowances: (1u64 << 20).min(MOST_ALLOWANCES) as u32,
             max_basket_lines: 10_000,
             text: TextLimits { notes: 64, bytes: 4_096 },
             retention: Retention {
