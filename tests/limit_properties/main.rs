@@ -45,6 +45,7 @@ proptest! {
 /// A million steps.
 #[test]
 #[ignore = "takes minutes: run it in a release build"]
+#[allow(clippy::print_stdout, reason = "whoever runs it wants to know how much was tried")]
 fn limits_are_what_plain_lists_say_for_long() {
     let played = Cell::new(0);
     let config = Config { source_file: Some(file!()), ..config(7_000) };
