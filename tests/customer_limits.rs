@@ -447,3 +447,18 @@ fn a_reservation_counts_on_while_a_step_moves_its_draw_from_one_line_to_another(
     manager.cancel_sale_lines(order, &basket[1..], "returned").expect("sold");
     assert_eq!(orders(), 0);
 }
+
+#[test]
+fn a_sale_that_is_due_under_two_limits_is_given_back_under_both_before_a_refusal() {
+    let (manager, clock) = shop();
+    let within = |name: &str, days: u32| {
+        let limit = LimitRule::new(name, "customer", 1).products(["SHOE"]);
+        manager.define_limit(limit.counts(LimitCounts::SalesWithin(days * DAY))).expect("a limit");
+    };
+    within("a day", 1);
+    within("two days", 2);
+    let ann = manager.request().subject("customer", "ann");
+    ann.sell(SHOE, 1).expect("one");
+    clock.advance(2 * DAY + Duration::from_millis(1));
+    ann.sell(SHOE, 1).expect("the time is over under both");
+}

@@ -10,7 +10,7 @@ use crate::reservation::state::{Phase, SlotState};
 impl Slots {
     /// Passes everything that is due at `now` to `end`, with the slot and state in which it was
     /// found: each hold that is overdue, and each sale (its state is `Confirmed`) whose draws have
-    /// counted for their time. `end` ends it, and returns true to stop the scan.
+    /// counted for their time, once for each rule. `end` ends it, and returns true to stop the scan.
     pub(crate) fn scan_due(
         &self,
         now: Timestamp,
@@ -72,10 +72,18 @@ impl Slots {
                     Phase::Pending | Phase::Ending => Some(state.expires_at()),
                     _ => self.counted_until(number, slot, state),
                 };
-                let state = slot.state();
-                let is_past = due(state).is_some_and(|due| now > due);
-                let enough = is_past && each(HeldSlot { number, slot, state });
-                let after = slot.state();
+                let is_past = |state| due(state).is_some_and(|due| now > due);
+                let mut after = slot.state();
+                let mut enough = false;
+                // A sale may be due under several rules, and is passed once for each.
+                while !enough && is_past(after) {
+                    let state = after;
+                    enough = each(HeldSlot { number, slot, state });
+                    after = slot.state();
+                    if after == state || state.phase() != Phase::Confirmed {
+                        break;
+                    }
+                }
                 let found = match due(after) {
                     Some(due) => ScannedSlot::Live(due),
                     None if after.is_taken() => ScannedSlot::Taken,
