@@ -447,3 +447,41 @@ fn a_reservation_counts_on_while_a_step_moves_its_draw_from_one_line_to_another(
     manager.cancel_sale_lines(order, &basket[1..], "returned").expect("sold");
     assert_eq!(orders(), 0);
 }
+
+#[test]
+fn a_sale_that_is_due_under_two_limits_is_given_back_under_both_before_a_refusal() {
+    let (manager, clock) = shop();
+    let within = |name: &str, days: u32| {
+        let limit = LimitRule::new(name, "customer", 1).products(["SHOE"]);
+        manager.define_limit(limit.counts(LimitCounts::SalesWithin(days * DAY))).expect("a limit");
+    };
+    within("a day", 1);
+    within("two days", 2);
+    let ann = manager.request().subject("customer", "ann");
+    ann.sell(SHOE, 1).expect("one");
+    clock.advance(2 * DAY + Duration::from_millis(1));
+    ann.sell(SHOE, 1).expect("the time is over under both");
+}
+
+#[test]
+fn a_sale_that_is_cancelled_unit_by_unit_gives_back_each_unit_once() {
+    let (manager, _) = shop();
+    let limit = LimitRule::new("two each", "customer", 4).products(["SHOE", "SOCK"]);
+    manager.define_limit(limit).expect("a limit");
+    let ann = manager.request().subject("customer", "ann").keep_until_shipped();
+    let order = ann.reserve_basket(&lines(&[(SHOE, 3), (SOCK, 1)]), TTL).expect("four");
+    // Two of them are sold in a step on a part, and cancelled one by one while the rest is held.
+    manager.confirm_lines(order, &lines(&[(SHOE, 2)])).expect("held");
+    let one = lines(&[(SHOE, 1)]);
+    let mut seen = vec![used(&manager, "ann")];
+    for _ in 0..2 {
+        manager.cancel_sale_lines(order, &one, "returned").expect("sold");
+        seen.push(used(&manager, "ann"));
+    }
+    manager.confirm(order).expect("held");
+    manager.cancel_sale_lines(order, &one, "returned").expect("sold");
+    seen.push(used(&manager, "ann"));
+    manager.cancel_sale_lines(order, &lines(&[(SOCK, 1)]), "returned").expect("sold");
+    seen.push(used(&manager, "ann"));
+    assert_eq!(seen, [4, 3, 2, 1, 0]);
+}

@@ -2,9 +2,10 @@
 
 mod common;
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use common::clocks::Trap;
 use common::rng::{Rng, seed};
 use common::{clock, log_of, ms, quiet, race, small, threaded, wait_for, within};
 use stockade::{
@@ -223,4 +224,48 @@ fn who_fills_the_table_of_allowances_keeps_out_new_subjects_alone_and_for_as_lon
     assert!(taken.iter().all(|taken| !taken), "three are above the limit");
     manager.run_until_idle();
     assert_eq!(manager.most_used("two each", 9).map(|it| it.len()), Ok(1), "ann has bought");
+}
+
+#[test]
+fn a_call_goes_by_the_maximum_that_it_has_read_to_its_end() {
+    for (most, asked) in [(1, 2), (3, 3)] {
+        let clock = Arc::new(Trap::default());
+        let builder = threaded().without_threads().clock(Arc::clone(&clock));
+        let manager = builder.subject_secret([7; 16]).build().expect("a shop");
+        manager.add_stock(SHOE, 100, "SUPPLIER").expect("room");
+        manager.define_limit(two_each(LimitCounts::Sales)).expect("a limit");
+        // The call reads the clock when it knows what it is to draw.
+        let meddler = manager.clone();
+        clock.arm(move || {
+            let limit = LimitRule::new("two each", "customer", most).products(["SHOE"]);
+            meddler.define_limit(limit).expect("the same limit");
+        });
+        let ann = manager.request().subject("customer", "ann");
+        let made = ann.reserve(SHOE, asked, TTL);
+        assert_eq!(manager.usage("two each", "ann").map(|it| it.maximum), Ok(most));
+        if asked > MOST {
+            let reached = |it: &LimitError| matches!(it, LimitError::Reached { maximum: MOST, .. });
+            assert!(matches!(&made, Err(ReserveError::Limit(it)) if reached(it)), "{made:?}");
+            continue;
+        }
+        assert!(made.is_ok(), "{made:?}");
+        let log = log_of(&manager);
+        let drawn = &log.iter().find(|entry| !entry.limits.is_empty()).expect("a draw").limits[0];
+        assert_eq!((drawn.version, drawn.maximum, drawn.used_after), (1, MOST, 2));
+    }
+}
+
+#[test]
+fn what_a_dropped_limit_drew_is_given_back_and_leaves_the_table() {
+    let limits = small().max_allowances(1);
+    let manager = quiet(&clock()).limits(limits).subject_secret([7; 16]).build().expect("a shop");
+    manager.add_stock(SHOE, 100, "SUPPLIER").expect("room");
+    manager.define_limit(two_each(LimitCounts::Sales)).expect("a limit");
+    let of = |who: &str| manager.request().subject("customer", who);
+    let hold = of("ann").reserve(SHOE, 1, TTL).expect("room");
+    manager.drop_limit("two each").expect("a limit");
+    manager.define_limit(two_each(LimitCounts::Sales)).expect("a new limit");
+    assert!(of("bob").reserve(SHOE, 1, TTL).is_err(), "ann's draw is still there");
+    assert_eq!(manager.release(hold), Ok(Release::Released));
+    of("bob").reserve(SHOE, 1, TTL).expect("and now it is not");
 }

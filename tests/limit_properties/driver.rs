@@ -71,6 +71,10 @@ impl Driver {
                 return;
             }
         }
+        if let Step::Restart = step {
+            // What is overdue is taken back only after it.
+            self.model.restart();
+        }
         self.model.take_back_due();
         self.call(step);
         self.manager().run_until_idle();
@@ -99,7 +103,6 @@ impl Driver {
             Step::Restart => {
                 self.assert_sound();
                 self.manager = None;
-                self.model.restart();
                 return self.open();
             }
             Step::Restock(level, units) => {

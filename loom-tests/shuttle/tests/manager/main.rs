@@ -12,6 +12,7 @@ mod ends;
 #[path = "../../../../tests/common/ledger.rs"]
 #[allow(dead_code, reason = "the library's own tests use the rest")]
 mod ledger;
+mod limits;
 #[path = "../../../../tests/common/rng.rs"]
 #[allow(dead_code, reason = "the library's own tests use the rest")]
 mod rng;
@@ -53,5 +54,13 @@ fn the_laws_hold_between_any_few_calls() {
 fn what_callers_wait_for_together_survives_a_power_cut() {
     explore("what_callers_wait_for_together_survives_a_power_cut", 500, 10, |seed| {
         move || durable::play(seed)
+    });
+}
+
+/// One customer under limits, served by several threads at once.
+#[test]
+fn nobody_draws_above_a_limit_and_all_comes_back() {
+    explore("nobody_draws_above_a_limit_and_all_comes_back", 4_000, 10, |seed| {
+        move || limits::play(seed)
     });
 }
