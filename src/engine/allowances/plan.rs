@@ -227,10 +227,19 @@ impl<'a> Call<'a> {
     ) -> Option<LimitError> {
         let engine = self.engine;
         let table = engine.catalog.allowances();
+        if !self.options().passed.is_empty() {
+            return None;
+        }
         for number in engine.rules.coverage(engine.catalog.coverage(line.level.product_index())) {
             let Some(rule) = engine.rules.rule(*number) else { continue };
             let named = rule.tag.and_then(|kind| self.options().subjects.of(kind));
-            let Some(subject) = named else { continue };
+            let Some(subject) = named else {
+                if taking == Taking::Hold && rule.asked == AskedAt::Sale {
+                    continue;
+                }
+                // The level itself, or nobody: what a plan would refuse first is for it to say.
+                return None;
+            };
             if taking == Taking::Sale && rule.counts == LimitCounts::Holds {
                 continue;
             }
@@ -238,10 +247,7 @@ impl<'a> Call<'a> {
             let asked = rule.amount(line.units);
             let maximum = rule.bound().maximum;
             // Both are at most `MAX_UNITS`, so their sum fits.
-            if used + asked > maximum
-                && !self.options().passes(&rule.name)
-                && !engine.slots.is_due(engine.now())
-            {
+            if used + asked > maximum && !engine.slots.is_due(engine.now()) {
                 let limit = Arc::clone(&rule.name);
                 return Some(LimitError::Reached {
                     limit,

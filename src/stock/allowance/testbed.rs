@@ -8,6 +8,7 @@
 use std::sync::Arc;
 
 use super::key::{AllowanceKey, RuleNumber, SubjectHash};
+use super::shard::shard_of;
 use super::table::Allowances;
 use super::word::{draw, give};
 use crate::base::quantity::{MAX_UNITS, Quantity};
@@ -26,7 +27,11 @@ fn one() -> Quantity {
 
 /// The allowance of a subject under a rule. All lie in one shard.
 pub fn key_of(rule: u32, subject: u64) -> AllowanceKey {
-    AllowanceKey { rule: RuleNumber(rule), subject: SubjectHash::from_halves([subject * 64, 0]) }
+    let key = |number: u64| {
+        let subject = SubjectHash::from_halves([(subject << 32) + number, 0]);
+        AllowanceKey { rule: RuleNumber(rule), subject }
+    };
+    (0..).map(key).find(|key| shard_of(*key) == 0).expect("each shard has keys")
 }
 
 /// A draw of one unit, under a maximum.

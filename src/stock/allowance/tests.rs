@@ -95,17 +95,17 @@ fn a_pinned_allowance_is_not_retired() {
 #[test]
 fn a_number_that_is_free_is_not_retired_again() {
     let table = table_of(1);
-    let ann = table.pin(key(1, 64)).expect("there is room");
+    let ann = table.pin(key_of(1, 1)).expect("there is room");
     table.unpin(ann);
     table.retire_if_idle(ann);
     table.retire_if_idle(ann);
     assert_eq!(table.len(), 0);
     // The same shard, so the same number.
-    let bob = take(&table, key(1, 128), 1, 1).expect("there is room");
+    let bob = take(&table, key_of(1, 2), 1, 1).expect("there is room");
     assert_eq!(bob, Some(ann));
     table.retire_if_idle(ann);
-    assert_eq!((table.used(key(1, 128)), table.len()), (1, 1));
-    assert_eq!(table.pin(key(1, 64)), Err(AllowancesFull { most: 1 }));
+    assert_eq!((table.used(key_of(1, 2)), table.len()), (1, 1));
+    assert_eq!(table.pin(key_of(1, 1)), Err(AllowancesFull { most: 1 }));
 }
 
 #[test]
@@ -325,7 +325,7 @@ fn beside_other_threads_nothing_is_lost_and_nothing_stays() {
             let table = &table;
             scope.spawn(move || {
                 for round in 0..ROUNDS {
-                    let key = key(1, (round + thread) % 5 * 64);
+                    let key = key_of(1, (round + thread) % 5);
                     if let Ok(Some(index)) = take(table, key, 1, 2) {
                         let used = table.used_at(index);
                         assert!((1..=2).contains(&used), "{used}");
