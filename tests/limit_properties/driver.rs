@@ -1,13 +1,14 @@
 //! Runs a plan on an engine with a journal and on the model, and compares both after every step.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use stockade::testing::SimulatedDisk;
 use stockade::{
     BasketLine, DefineLimitError, HoldRequest, InventoryManager, JournalOptions, LimitCounts,
-    LimitRule, Limits, ManualClock, ReservationId, ReservationStatus, SaleRequest, Timestamp,
+    LimitRule, Limits, ManualClock, ReservationId, ReservationStatus, SaleRequest, SubjectHash,
+    Timestamp,
 };
 
 use super::model::{Answer, Denied, Given, Line, Model, Phase, Rule, STOCK, Subject};
@@ -17,6 +18,33 @@ use super::translate::{Plain, PlainOf, id_of, level_named, name_of, who_named};
 const START: u64 = 1_000_000;
 /// A step goes to one of so many of the newest holds.
 const RECENT: usize = 8;
+
+/// The engine's hash of a subject that is no level: it gives back in this order.
+fn hash_of(subject: Subject) -> Option<SubjectHash> {
+    static HASHES: OnceLock<Vec<(Subject, SubjectHash)>> = OnceLock::new();
+    let hashes = HASHES.get_or_init(|| {
+        let builder = InventoryManager::builder().warehouse("SF").subject_secret([7; 16]);
+        let manager = builder.without_threads().build().expect("an engine");
+        manager.add_stock(("SF", "SHOE"), 100, "SUPPLIER").expect("room");
+        let kinds = [("customer", Kind::Customer), ("card", Kind::Card)];
+        for (name, _) in kinds {
+            let limit = LimitRule::new(name, name, 1).asked_at_sale().products(["SHOE"]);
+            manager.define_limit(limit).expect("a limit");
+        }
+        let mut hashes = Vec::new();
+        for id in 0..SUBJECTS {
+            let call = manager.request().subject("customer", id_of(id)).subject("card", id_of(id));
+            call.sell(("SF", "SHOE"), 1).expect("one each");
+            for (name, kind) in kinds {
+                let used = manager.most_used(name, 9).expect("a limit");
+                let new = used.iter().find(|it| hashes.iter().all(|(_, hash)| *hash != it.0));
+                hashes.push((who_named(kind, id), new.expect("one more").0));
+            }
+        }
+        hashes
+    });
+    hashes.iter().find(|(known, _)| *known == subject).map(|(_, hash)| *hash)
+}
 
 pub(super) struct Driver {
     model: Model,
@@ -31,7 +59,7 @@ pub(super) struct Driver {
 impl Driver {
     pub(super) fn new() -> Self {
         let mut driver = Self {
-            model: Model::new(START),
+            model: Model::new(START, hash_of),
             manager: None,
             disk: SimulatedDisk::new(),
             clock: Arc::new(ManualClock::at(Timestamp::from_millis(START))),

@@ -179,10 +179,19 @@ impl Model {
             self.levels[line.level].free -= if hold.kept { 0 } else { *units };
             if part == Part::Cancel {
                 self.levels[line.level].available += units;
-                for draw in hold.draws.iter_mut().filter(|draw| draw.line == at) {
-                    let counts = self.rules[draw.rule].spec.counts;
+                // Cards that paid for units of one line give back one after the other.
+                let mut draws: Vec<_> =
+                    hold.draws.iter_mut().filter(|draw| draw.line == at).collect();
+                draws.sort_by_key(|draw| (draw.rule, (self.rank)(draw.subject)));
+                for of_rule in draws.chunk_by_mut(|one, next| one.rule == next.rule) {
+                    let mut left = *units;
+                    let counts = self.rules[of_rule[0].rule].spec.counts;
                     if matches!(counts, Counts::Sales | Counts::SalesWithin(_)) {
-                        draw.drawn -= draw.drawn.min(*units);
+                        for draw in of_rule {
+                            let gone = draw.drawn.min(left);
+                            draw.drawn -= gone;
+                            left -= gone;
+                        }
                     }
                 }
             }

@@ -3,6 +3,8 @@
 
 use std::collections::BTreeSet;
 
+use stockade::SubjectHash;
+
 use super::plan::{Counts, Kind, LEVELS, Spec, Who};
 
 pub(super) const STOCK: u32 = 12;
@@ -132,10 +134,12 @@ pub(super) struct Model {
     pub(super) rules: Vec<Rule>,
     pub(super) group: BTreeSet<usize>,
     pub(super) holds: Vec<Hold>,
+    /// Which of the subjects that drew for a line gives back first.
+    pub(super) rank: fn(Subject) -> Option<SubjectHash>,
 }
 
 impl Model {
-    pub(super) fn new(now: u64) -> Self {
+    pub(super) fn new(now: u64, rank: fn(Subject) -> Option<SubjectHash>) -> Self {
         let level = Level { available: STOCK, free: 0 };
         Self {
             now,
@@ -143,6 +147,7 @@ impl Model {
             rules: Vec::new(),
             group: BTreeSet::new(),
             holds: Vec::new(),
+            rank,
         }
     }
 

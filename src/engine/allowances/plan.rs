@@ -230,6 +230,7 @@ impl<'a> Call<'a> {
         if !self.options().passed.is_empty() {
             return None;
         }
+        let mut refusal = None;
         for number in engine.rules.coverage(engine.catalog.coverage(line.level.product_index())) {
             let Some(rule) = engine.rules.rule(*number) else { continue };
             let named = rule.tag.and_then(|kind| self.options().subjects.of(kind));
@@ -247,18 +248,16 @@ impl<'a> Call<'a> {
             let asked = rule.amount(line.units);
             let maximum = rule.bound().maximum;
             // Both are at most `MAX_UNITS`, so their sum fits.
-            if used + asked > maximum && !engine.slots.is_due(engine.now()) {
-                let limit = Arc::clone(&rule.name);
-                return Some(LimitError::Reached {
-                    limit,
-                    maximum,
-                    used,
-                    asked,
-                    overdue_left: false,
-                });
+            if used + asked > maximum && refusal.is_none() {
+                refusal = Some((rule, maximum, used, asked));
             }
         }
-        None
+        let (rule, maximum, used, asked) = refusal?;
+        if engine.slots.is_due(engine.now()) {
+            return None;
+        }
+        let limit = Arc::clone(&rule.name);
+        Some(LimitError::Reached { limit, maximum, used, asked, overdue_left: false })
     }
 
     /// Refuses to pass a limit that there is none of: most likely the name is misspelled.
