@@ -112,8 +112,8 @@ impl Engine {
         Ok(())
     }
 
-    /// Undoes what [`keep_if_asked`](Call::keep_if_asked) did to this hold: the step is refused after
-    /// all.
+    /// Undoes what [`keep_if_asked`](Call::keep_if_asked) did to this hold: the step is refused
+    /// after all.
     #[cold]
     pub(super) fn keep_no_more(&self, hold: &ReservationSnapshot<'_>) {
         let slot = hold.head.slot;

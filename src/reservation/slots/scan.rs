@@ -10,7 +10,8 @@ use crate::reservation::state::{Phase, SlotState};
 impl Slots {
     /// Passes everything that is due at `now` to `end`, with the slot and state in which it was
     /// found: each hold that is overdue, and each sale (its state is `Confirmed`) whose draws have
-    /// counted for their time, once for each rule. `end` ends it, and returns true to stop the scan.
+    /// counted for their time, once for each rule. `end` ends it, and returns true to stop the
+    /// scan.
     pub(crate) fn scan_due(
         &self,
         now: Timestamp,
