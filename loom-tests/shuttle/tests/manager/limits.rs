@@ -229,3 +229,40 @@ fn is_true(limit: &LimitError) {
 fn busy_only(refusal: CallError) {
     assert_eq!(refusal, NotStarted::Busy.into());
 }
+
+/// Two confirms of one card at a limit of one, which both ask to keep what their holds sold before.
+/// The one that is refused leaves its hold as it was.
+pub(crate) fn two_sales_of_one_card(seed: u64) {
+    let shop = Shop::open(seed);
+    let manager = &shop.manager;
+    LIMITS.iter().for_each(|limit| manager.drop_limit(limit).expect("a limit"));
+    let both = [BasketLine::new(SHOE, 1), BasketLine::new(SOCK, 1)];
+    let half_sold = |_| {
+        let id = manager.reserve_basket(&both, WINDOW).expect("stock");
+        manager.confirm_lines(id, &both[..1]).expect("held");
+        id
+    };
+    let holds = [0, 1].map(half_sold);
+    let limit = LimitRule::new("one a card", "card", 1).asked_at_sale().products(["SOCK"]);
+    manager.define_limit(limit).expect("a limit");
+    thread::scope(|scope| {
+        for id in holds {
+            scope.spawn(move || {
+                let card = manager.request().subject("card", "c1").keep_until_shipped();
+                match card.confirm(id) {
+                    Ok(()) => {}
+                    Err(ConfirmError::Limit(limit)) => {
+                        assert!(matches!(*limit, LimitError::Reached { used: 1, asked: 1, .. }));
+                    }
+                    Err(error) => panic!("{error}"),
+                }
+            });
+        }
+    });
+    let found = holds.map(|id| manager.reservation(id).expect("a record"));
+    let kept = found.iter().filter(|found| found.keep_until_shipped).count() as u32;
+    let sold = found.iter().filter(|found| found.units_held() == 0).count() as u32;
+    assert_eq!((kept, sold), (1, 1), "{found:?}");
+    assert_eq!(manager.counts(SHOE).expect("known").tracked, 1);
+    shop.do_the_books();
+}

@@ -64,3 +64,11 @@ fn nobody_draws_above_a_limit_and_all_comes_back() {
         move || limits::play(seed)
     });
 }
+
+/// A confirm that a limit refuses at the last moment leaves its hold as it was.
+#[test]
+fn a_confirm_that_a_limit_refuses_keeps_nothing() {
+    explore("a_confirm_that_a_limit_refuses_keeps_nothing", 40, 50, |seed| {
+        move || limits::two_sales_of_one_card(seed)
+    });
+}
