@@ -189,7 +189,6 @@ impl<'a> Call<'a> {
         }
         if let Err(refused) = engine.draw(&mut draws) {
             put_back(slots);
-            engine.keep_no_more(hold);
             // The same word as before: nothing has changed for a reader that saw it then.
             hold.head.slot.finish(hold.head.state);
             return Err(refused);

@@ -10,7 +10,6 @@ use crate::engine::allowances::settle::{Draws, Gifts};
 use crate::engine::call::Call;
 use crate::engine::ops::hold_end::{EndKind, NotSold};
 use crate::engine::recording::QueuedRecord;
-use crate::engine::view::reservation::ReservationSnapshot;
 use crate::reservation::chain::Chain;
 use crate::reservation::line::SlotLine;
 use crate::reservation::slot::ReservationRecord;
@@ -110,25 +109,6 @@ impl Engine {
         self.add_sold(&sold, true);
         slot.switch_chain(record.chain.keeping(true));
         Ok(())
-    }
-
-    /// Undoes what [`keep_if_asked`](Call::keep_if_asked) did to this hold: the step is refused
-    /// after all.
-    #[cold]
-    pub(super) fn keep_no_more(&self, hold: &ReservationSnapshot<'_>) {
-        let slot = hold.head.slot;
-        if slot.chain() == hold.record.chain {
-            return;
-        }
-        let sold = |line: &SlotLine| {
-            let units = Quantity::new(line.sold.saturating_sub(line.settled)).ok()?;
-            Some((line.level, units))
-        };
-        let sold: Vec<_> = hold.lines.iter().filter_map(sold).collect();
-        // They are there: only a call that has the reservation to itself takes its tracked units.
-        let _ = self.take_sold(&sold, true);
-        self.add_sold(&sold, false);
-        slot.switch_chain(hold.record.chain);
     }
 
     /// Takes units off the levels' sold counts: all, or none. The reservation has sold as many; a
