@@ -95,7 +95,9 @@ impl<'a> Call<'a> {
             level: it.level,
             units: it.qty.get(),
         };
+        // What is short is told of first.
         if let [line] = basket.wanted
+            && enough(basket.wanted)
             && let Some(refusal) = self.refused_at_once(taking, limited((0, line)))
         {
             return Err(engine.refuse_limited(refusal));
