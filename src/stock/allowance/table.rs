@@ -226,7 +226,7 @@ impl Allowances {
 
     fn shard_at(&self, index: AllowanceIndex) -> MutexGuard<'_, AllowanceShard> {
         // A shard's numbers leave its own as the remainder.
-        lock(&self.shards[(index.0 % SHARDS) as usize])
+        lock(&self.shards[index.index() % self.shards.len()])
     }
 
     fn make(
