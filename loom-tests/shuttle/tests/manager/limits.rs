@@ -111,10 +111,12 @@ impl Shop {
             (5, Some(id)) => drop(manager.release(id)),
             (6, Some(id)) => self.stepped(manager.confirm_lines(id, &one)),
             (7, Some(id)) => self.stepped(manager.release_lines(id, &one)),
-            (8, Some(id)) => match manager.cancel_sale_lines(id, &one, "returned") {
-                Err(SoldLinesError::Call(busy)) => busy_only(busy),
-                _ => {}
-            },
+            (8, Some(id)) => {
+                let cancelled = manager.cancel_sale_lines(id, &one, "returned");
+                if let Err(SoldLinesError::Call(busy)) = cancelled {
+                    busy_only(busy);
+                }
+            }
             (9, Some(id)) => match manager.confirm_or_retake(id) {
                 Ok(ConfirmOrRetake::Retaken(new)) => self.show(new),
                 Err(RetakeError::Limit(limit)) => is_true(&limit),
