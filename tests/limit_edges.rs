@@ -346,6 +346,23 @@ fn a_keyed_retry_may_name_its_subjects_in_another_order() {
     assert_eq!(other.key(key()).reserve(SHOE, 1, TTL), Ok(first));
 }
 
+/// The same for the limits that it passes.
+#[test]
+fn a_keyed_retry_may_pass_its_limits_in_another_order() {
+    let (manager, _) = shop();
+    for name in ["a", "b"] {
+        let none = LimitRule::new(name, "customer", 0).products(["SHOE"]);
+        manager.define_limit(none).expect("a limit");
+    }
+    let ann = || manager.request().subject("customer", "ann");
+    let key = || stockade::IdempotencyKey::try_from("k").expect("a key");
+    let pass = |first: &str, second: &str| {
+        ann().pass_limit(first, "staff").pass_limit(second, "staff").key(key()).sell(SHOE, 1)
+    };
+    let sold = pass("a", "b").expect("passed");
+    assert_eq!(pass("b", "a"), Ok(sold));
+}
+
 /// Levels whose numbers are alike modulo 64.
 #[test]
 fn a_table_is_full_when_it_has_as_many_as_it_says() {

@@ -135,7 +135,13 @@ pub(crate) mod tests {
         /// Any marks, of few subjects, in the order of their lines.
         pub(crate) fn marks(most: usize)(
             marks in prop::collection::vec(
-                (any::<[u32; 2]>(), 0..3_u8, [0..=MAX_UNITS, 0..=MAX_UNITS], any::<bool>(), 0..5_u32),
+                (
+                    any::<[u32; 2]>(),
+                    0..3_u8,
+                    [0..=MAX_UNITS, 0..=MAX_UNITS],
+                    any::<bool>(),
+                    0..5_u32,
+                ),
                 0..=most,
             ),
         ) -> Vec<DrawMark> {
@@ -162,8 +168,9 @@ pub(crate) mod tests {
             let found = read_draws(&mut Cursor::new(&bytes), &mut read);
             prop_assert_eq!(found, (!draws.is_empty()).then_some(()));
             prop_assert_eq!(&read, &draws);
-            let all: Vec<EntryDraw> = (0..5).flat_map(|line| shown(&draws, line).to_vec()).collect();
-            prop_assert_eq!(all, draws.iter().map(EntryDraw::from).collect::<Vec<_>>());
+            let all = (0..5).flat_map(|line| shown(&draws, line).to_vec());
+            let expected = draws.iter().map(EntryDraw::from);
+            prop_assert_eq!(all.collect::<Vec<_>>(), expected.collect::<Vec<_>>());
             for end in 0..bytes.len() {
                 let cut = read_draws(&mut Cursor::new(&bytes[..end]), &mut Vec::new());
                 prop_assert_eq!(cut, None, "cut at {}", end);

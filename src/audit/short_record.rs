@@ -229,7 +229,8 @@ mod tests {
             let words = length.div_ceil(8) + draws.len() * DRAW;
             let fits = length <= TEXT && words <= ROW_WORDS - FIXED && notes.len() <= FEW;
             prop_assert_eq!(extras.is_some(), fits);
-            prop_assert_eq!(Extras::fits(key.as_ref().map_or(0, Vec::len), &pairs, draws.len()), fits);
+            let key_bytes = key.as_ref().map_or(0, Vec::len);
+            prop_assert_eq!(Extras::fits(key_bytes, &pairs, draws.len()), fits);
             if let Some(extras) = extras {
                 let record = through_a_row(&extras);
                 let mark = key.map(|key| KeyMark {

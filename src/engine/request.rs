@@ -393,7 +393,7 @@ macro_rules! options_of_limits {
             pub fn pass_limit(mut self, limit: impl AsRef<str>, reason: impl AsRef<str>) -> Self {
                 let limit = limit.as_ref();
                 self.options.notes.push(&format!("passedLimit.{limit}"), reason.as_ref());
-                self.options.passed.push(limit.into());
+                self.options.pass(limit);
                 self
             }
 

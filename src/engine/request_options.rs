@@ -29,7 +29,7 @@ pub(crate) struct RequestOptions {
     pub(crate) safety_stock: SafetyStock,
     /// Whom the call is for, as limits count it.
     pub(crate) subjects: Subjects,
-    /// The limits that the call may pass, by name.
+    /// The limits that the call may pass: their names, sorted.
     pub(crate) passed: Vec<Arc<str>>,
     /// Whether look-ups of the key, and of the reservation that the call names, may read the disk.
     pub(crate) lookup: KeyLookup,
@@ -138,6 +138,14 @@ static NO_OPTIONS: RequestOptions = RequestOptions {
 };
 
 impl RequestOptions {
+    /// Lets the call pass the limit of this name. In the order of the names: the request is the
+    /// same in whichever they were passed.
+    pub(super) fn pass(&mut self, limit: &str) {
+        if let Err(at) = self.passed.binary_search_by(|passed| (**passed).cmp(limit)) {
+            self.passed.insert(at, limit.into());
+        }
+    }
+
     /// Whether the call may pass the limit of this name.
     pub(super) fn passes(&self, limit: &str) -> bool {
         self.passed.iter().any(|passed| **passed == *limit)

@@ -21,10 +21,10 @@
 //! seqlock read. Atomics cost nothing extra on the machine, and they avoid `unsafe`.
 //!
 //! A reservation with several lines, or with draws on allowances (`slot/draw.rs`), is a *chain* of
-//! slots. The first, its *head*, holds id, owner
-//! and status. Each later slot holds one line, and the head's number with a generation of it, so
-//! that a reader that followed a stale link notices. `chain.rs` explains how a head leads to them,
-//! and `line.rs` how a line is packed.
+//! slots. The first, its *head*, holds id, owner and status. Each later slot holds one line, one
+//! draw or a note, and the head's number with a generation of it, so that a reader that followed a
+//! stale link notices. `chain.rs` explains how a head leads to them, and `line.rs` how a line is
+//! packed.
 
 pub(crate) mod draw;
 

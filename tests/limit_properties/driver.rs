@@ -419,17 +419,7 @@ impl Driver {
 }
 
 fn hold_request(manager: &InventoryManager, who: Who) -> HoldRequest<'_> {
-    let mut request = HoldRequest::from(manager.request());
-    if let Some(id) = who.customer {
-        request = request.subject("customer", id_of(id));
-    }
-    if let Some(id) = who.card {
-        request = request.subject("card", id_of(id));
-    }
-    if let Some(name) = who.passes {
-        request = request.pass_limit(NAMES[name], "by hand");
-    }
-    if who.keeps { request.keep_until_shipped() } else { request }
+    sale_request(manager, who).into()
 }
 
 /// For the sale of what is held.

@@ -15,7 +15,7 @@ use crate::engine::durability::OperationKind;
 use crate::engine::place::{ProductRef, check_name};
 use crate::engine::{Engine, InventoryManager};
 use crate::policy::limit_rule::{BY_LEVEL, LimitRule};
-use crate::policy::rule_book::RuleBook;
+use crate::policy::rule_book::{LiveRule, RuleBook};
 use crate::policy::subject::KindTag;
 use crate::reservation::slot::draw::MOST_RULES;
 use crate::stock::allowance::rule::{AskedAt, LimitCounts, RuleDefinition};
@@ -149,10 +149,7 @@ impl Engine {
         }
         let products: BTreeSet<ProductIndex> =
             limit.products.iter().map(|name| self.known_product(name)).collect::<Result<_, _>>()?;
-        if products.len() > MOST_PRODUCTS {
-            let (lines, most) = (products.len(), MOST_PRODUCTS);
-            return Err(InvalidInput::TooManyLines { lines, most }.into());
-        }
+        check_count(products.len())?;
         self.change_rules(|now, book| {
             let rule = definition(limit, products.into_iter().collect(), book)?;
             let record = self.recorder.event(EventType::LimitDefined).at(now);
@@ -191,10 +188,7 @@ impl Engine {
         if named.is_empty() {
             return Err(InvalidInput::Empty.into());
         }
-        if named.len() > MOST_PRODUCTS {
-            let (lines, most) = (named.len(), MOST_PRODUCTS);
-            return Err(InvalidInput::TooManyLines { lines, most }.into());
-        }
+        check_count(named.len())?;
         self.change_rules(|now, _| {
             let record = about(self.recorder.event(EventType::GroupChanged).at(now), &named);
             let change = if add { "add" } else { "remove" };
@@ -230,6 +224,22 @@ impl Engine {
         self.once_durable(OperationKind::Setting, None, answer)
     }
 
+    /// The rules that cover a product now, in the order of their numbers.
+    #[inline]
+    pub(in crate::engine) fn rules_over(
+        &self,
+        product: ProductIndex,
+    ) -> impl Iterator<Item = &LiveRule> {
+        let coverage = self.rules.coverage(self.catalog.coverage(product));
+        coverage.iter().filter_map(|number| self.rules.rule(*number))
+    }
+
+    /// The rule in force of this name.
+    pub(super) fn rule_named(&self, limit: &str) -> Result<&LiveRule, DefineLimitError> {
+        let unknown = || DefineLimitError::Unknown { limit: limit.into() };
+        self.rules.named(limit).ok_or_else(unknown)
+    }
+
     /// Tells these products which rules cover them now.
     pub(in crate::engine) fn cover(&self, products: impl IntoIterator<Item = ProductIndex>) {
         for product in products {
@@ -244,6 +254,13 @@ fn about<'a>(record: RecordBuilder<'a>, products: &[ProductIndex]) -> RecordBuil
         [] => record.about(Subject::None),
         some => some.iter().fold(record, |it, product| it.about(Subject::Product(*product))),
     }
+}
+
+fn check_count(products: usize) -> Result<(), InvalidInput> {
+    if products > MOST_PRODUCTS {
+        return Err(InvalidInput::TooManyLines { lines: products, most: MOST_PRODUCTS });
+    }
+    Ok(())
 }
 
 fn check_bounds(limit: &LimitRule) -> Result<(), DefineLimitError> {

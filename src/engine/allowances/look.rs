@@ -5,6 +5,7 @@ use crate::engine::call::Call;
 use crate::engine::place::{LevelRef, ProductRef};
 use crate::engine::request::{HoldRequest, SaleRequest};
 use crate::engine::{Engine, InventoryManager};
+use crate::policy::rule_book::LiveRule;
 use crate::policy::subject::of_level;
 use crate::stock::allowance::key::{AllowanceKey, SubjectHash};
 use crate::stock::allowance::rule::LimitUnit;
@@ -53,12 +54,9 @@ impl InventoryManager {
     /// ```
     pub fn usage(&self, limit: &str, id: impl AsRef<[u8]>) -> Result<LimitUsage, DefineLimitError> {
         let engine = &*self.engine;
-        let rule = engine.rules.named(limit);
-        let rule = rule.ok_or_else(|| DefineLimitError::Unknown { limit: limit.into() })?;
+        let rule = engine.rule_named(limit)?;
         let subject = engine.subjects.subject(&rule.kind, id.as_ref());
-        let subject = subject.ok_or(DefineLimitError::NoSecret)?.hash;
-        let used = engine.catalog.allowances().used(AllowanceKey { rule: rule.number, subject });
-        Ok(LimitUsage { used, maximum: rule.bound().maximum, unit: rule.unit })
+        Ok(engine.usage(rule, subject.ok_or(DefineLimitError::NoSecret)?.hash))
     }
 
     /// What is held of a stock level, as a limit [by level](crate::LimitRule::by_level) counts it.
@@ -75,11 +73,11 @@ impl InventoryManager {
         let level = level.into();
         level.check_names()?;
         let handle = engine.resolve(engine.own_level(level)?)?;
-        let rule = engine.rules.named(limit).filter(|rule| rule.is_by_level());
-        let rule = rule.ok_or_else(|| DefineLimitError::Unknown { limit: limit.into() })?;
-        let key = AllowanceKey { rule: rule.number, subject: of_level(handle) };
-        let used = engine.catalog.allowances().used(key);
-        Ok(LimitUsage { used, maximum: rule.bound().maximum, unit: rule.unit })
+        let rule = engine.rule_named(limit)?;
+        if !rule.is_by_level() {
+            return Err(DefineLimitError::Unknown { limit: limit.into() });
+        }
+        Ok(engine.usage(rule, of_level(handle)))
     }
 
     /// The subjects that have drawn most under a limit, the most first: their hashes, as entries
@@ -94,8 +92,7 @@ impl InventoryManager {
         count: usize,
     ) -> Result<Vec<(SubjectHash, u32)>, DefineLimitError> {
         let engine = &*self.engine;
-        let rule = engine.rules.named(limit);
-        let rule = rule.ok_or_else(|| DefineLimitError::Unknown { limit: limit.into() })?.number;
+        let rule = engine.rule_named(limit)?.number;
         let mut found = Vec::new();
         engine.catalog.allowances().each(|key, used| {
             if key.rule == rule {
@@ -153,18 +150,19 @@ impl Call<'_> {
 }
 
 impl Engine {
+    fn usage(&self, rule: &LiveRule, subject: SubjectHash) -> LimitUsage {
+        let used = self.catalog.allowances().used(AllowanceKey { rule: rule.number, subject });
+        LimitUsage { used, maximum: rule.bound().maximum, unit: rule.unit }
+    }
+
     fn room_under_limits(&self, call: Call<'_>, product: ProductIndex) -> Option<u32> {
-        let coverage = self.rules.coverage(self.catalog.coverage(product));
-        let left = |number: &_| {
-            let rule = self.rules.rule(*number)?;
-            let subject = call.options().subjects.of(rule.tag?)?;
-            let used = self.catalog.allowances().used(AllowanceKey { rule: *number, subject });
-            let left = rule.bound().maximum.saturating_sub(used);
-            match rule.unit {
-                LimitUnit::Units => Some(left),
-                LimitUnit::Reservations => (left == 0).then_some(0),
+        let left = |rule: &LiveRule| {
+            let usage = self.usage(rule, call.options().subjects.of(rule.tag?)?);
+            match usage.unit {
+                LimitUnit::Units => Some(usage.left()),
+                LimitUnit::Reservations => (usage.left() == 0).then_some(0),
             }
         };
-        coverage.iter().filter_map(left).min()
+        self.rules_over(product).filter_map(left).min()
     }
 }

@@ -1,5 +1,6 @@
 //! Limits at work: what calls draw on allowances, and when it is given back.
 
+pub(in crate::engine) mod ask;
 pub(in crate::engine) mod define;
 pub(in crate::engine) mod look;
 pub(in crate::engine) mod plan;

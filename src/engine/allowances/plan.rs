@@ -12,12 +12,10 @@ use crate::base::error::LimitError;
 use crate::base::quantity::{MAX_UNITS, Quantity};
 use crate::base::short_list::ShortList;
 use crate::engine::Engine;
-use crate::engine::call::Call;
 use crate::policy::rule_book::{LiveRule, RuleBound};
-use crate::policy::subject::of_level;
 use crate::reservation::slot::draw::SlotDraw;
 use crate::stock::allowance::key::AllowanceKey;
-use crate::stock::allowance::rule::{AskedAt, LimitCounts, LimitUnit};
+use crate::stock::allowance::rule::LimitUnit;
 use crate::stock::allowance::word;
 use crate::stock::cell::{CellId, Change};
 use crate::stock::handle::{AllowanceIndex, LevelIndex};
@@ -38,28 +36,19 @@ pub(in crate::engine) struct LimitedLine<'a> {
     pub(in crate::engine) units: u32,
 }
 
-/// What a call takes, as limits see it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::engine) enum Taking {
-    /// A hold.
-    Hold,
-    /// A sale of units that nobody held.
-    Sale,
-    /// The sale of units that are held.
-    SaleOfHeld,
-}
-
 /// What a call is to draw, or has drawn.
 #[derive(Debug)]
 pub(in crate::engine) struct DrawPlan<'e> {
     engine: &'e Engine,
-    /// One for each allowance. Sorted by number once they are pinned, as a commit needs them.
+    /// One for each allowance, in the order in which lines asked for them.
     allowances: ShortList<PlannedAllowance<'e>, FEW>,
     draws: ShortList<PlannedDraw, FEW>,
-    /// How many of the allowances are pinned.
+    /// How many of the allowances are pinned, the first ones.
     pinned: usize,
+    /// Once all are pinned: their places in the order of their numbers, as a commit needs them.
+    by_number: ShortList<u32, FEW>,
     /// The units were held without these draws.
-    of_sale: bool,
+    pub(super) of_sale: bool,
 }
 
 /// What a call draws besides what it takes: a [`DrawPlan`], or [`NoDraws`]. Most calls draw
@@ -114,19 +103,19 @@ struct PlannedAllowance<'e> {
 
 /// How a draw is taken.
 #[derive(Clone, Copy, Debug)]
-struct Draw {
+pub(super) struct Draw {
     /// The call may pass the rule.
-    passed: bool,
+    pub(super) passed: bool,
     /// The reservation counts already.
-    counted: bool,
+    pub(super) counted: bool,
 }
 
-/// A line that draws, and on which allowance.
+/// A line that draws, and the place of the allowance in the plan.
 #[derive(Clone, Copy, Debug)]
 struct PlannedDraw {
     line: u32,
     units: u32,
-    key: AllowanceKey,
+    allowance: u32,
 }
 
 impl PlannedAllowance<'_> {
@@ -146,151 +135,36 @@ impl PlannedAllowance<'_> {
     }
 }
 
-impl<'a> Call<'a> {
-    /// Adds to `plan` what these lines draw: what their products' rules say, of the subjects that
-    /// the call names. `has_drawn` tells which rules a line has drawn under before.
-    ///
-    /// # Errors
-    /// [`LimitError::NoSubject`], [`LimitError::Unknown`].
-    pub(in crate::engine) fn plan_draws<'l>(
-        self,
-        taking: Taking,
-        lines: impl Iterator<Item = LimitedLine<'l>>,
-        has_drawn: &[SlotDraw],
-        plan: &mut DrawPlan<'a>,
-    ) -> Result<(), LimitError> {
-        plan.of_sale = taking == Taking::SaleOfHeld;
-        if !self.options().passed.is_empty() {
-            self.check_passes()?;
-        }
-        for line in lines.filter(|line| line.level.bounds().limited) {
-            self.plan_line(taking, line, has_drawn, plan)?;
-        }
-        Ok(())
-    }
-
-    #[inline(never)]
-    fn plan_line(
-        self,
-        taking: Taking,
-        line: LimitedLine<'_>,
-        has_drawn: &[SlotDraw],
-        plan: &mut DrawPlan<'a>,
-    ) -> Result<(), LimitError> {
-        let rules = &self.engine.rules;
-        for number in rules.coverage(self.engine.catalog.coverage(line.level.product_index())) {
-            let Some(rule) = rules.rule(*number) else { continue };
-            let drawn = |draw: &SlotDraw| {
-                draw.line == line.line && draw.key.rule == rule.number && !draw.of_sale
-            };
-            let is_asked = match taking {
-                Taking::Hold => rule.asked == AskedAt::Hold,
-                // What is sold at once was never held.
-                Taking::Sale if rule.counts == LimitCounts::Holds => continue,
-                Taking::Sale => true,
-                Taking::SaleOfHeld if has_drawn.iter().any(drawn) => continue,
-                // It was held before the rule stood.
-                Taking::SaleOfHeld if rule.asked == AskedAt::Hold => continue,
-                Taking::SaleOfHeld => true,
-            };
-            let passed = self.options().passes(&rule.name);
-            let subject = match rule.tag {
-                None => Some(of_level(line.handle)),
-                Some(kind) => self.options().subjects.of(kind),
-            };
-            match subject {
-                Some(subject) => {
-                    let key = AllowanceKey { rule: *number, subject };
-                    // A reservation counts as one, also when it draws for one more line.
-                    let counts = |draw: &SlotDraw| draw.key == key && draw.drawn > 0;
-                    let counted =
-                        rule.unit == LimitUnit::Reservations && has_drawn.iter().any(counts);
-                    plan.add(rule, key, line, Draw { passed, counted });
-                }
-                None if !is_asked || passed => {}
-                None => {
-                    let (limit, kind) = (Arc::clone(&rule.name), Arc::clone(&rule.kind));
-                    return Err(LimitError::NoSubject { limit, kind });
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Why a limit refuses one line at the first look, if nothing is due that might give back. Most
-    /// refusals of a drop end here, before anything is planned.
-    #[inline]
-    pub(in crate::engine) fn refused_at_once(
-        self,
-        taking: Taking,
-        line: LimitedLine<'_>,
-    ) -> Option<LimitError> {
-        let engine = self.engine;
-        let table = engine.catalog.allowances();
-        if !self.options().passed.is_empty() {
-            return None;
-        }
-        let mut refusal = None;
-        for number in engine.rules.coverage(engine.catalog.coverage(line.level.product_index())) {
-            let Some(rule) = engine.rules.rule(*number) else { continue };
-            let named = rule.tag.and_then(|kind| self.options().subjects.of(kind));
-            let Some(subject) = named else {
-                if taking == Taking::Hold && rule.asked == AskedAt::Sale {
-                    continue;
-                }
-                // The level itself, or nobody: what a plan would refuse first is for it to say.
-                return None;
-            };
-            if taking == Taking::Sale && rule.counts == LimitCounts::Holds {
-                continue;
-            }
-            let used = table.used(AllowanceKey { rule: *number, subject });
-            let asked = rule.amount(line.units);
-            let maximum = rule.bound().maximum;
-            // Both are at most `MAX_UNITS`, so their sum fits.
-            if used + asked > maximum && refusal.is_none() {
-                refusal = Some((rule, maximum, used, asked));
-            }
-        }
-        let (rule, maximum, used, asked) = refusal?;
-        if engine.slots.is_due(engine.now()) {
-            return None;
-        }
-        let limit = Arc::clone(&rule.name);
-        Some(LimitError::Reached { limit, maximum, used, asked, overdue_left: false })
-    }
-
-    /// Refuses to pass a limit that there is none of: most likely the name is misspelled.
-    #[cold]
-    fn check_passes(self) -> Result<(), LimitError> {
-        let unknown = |name: &&Arc<str>| self.engine.rules.named(name).is_none();
-        match self.options().passed.iter().find(unknown) {
-            None => Ok(()),
-            Some(limit) => Err(LimitError::Unknown { limit: Arc::clone(limit) }),
-        }
-    }
-}
-
 impl<'e> DrawPlan<'e> {
     /// A plan of nothing.
     #[inline]
     pub(in crate::engine) fn none(engine: &'e Engine) -> Self {
         let (allowances, draws) = (ShortList::new(), ShortList::new());
-        Self { engine, allowances, draws, pinned: 0, of_sale: false }
+        Self { engine, allowances, draws, pinned: 0, by_number: ShortList::new(), of_sale: false }
     }
 
-    fn add(
+    /// Adds what a line draws under a rule.
+    pub(super) fn add(
         &mut self,
         rule: &'e LiveRule,
         key: AllowanceKey,
         line: LimitedLine<'_>,
         Draw { passed, counted }: Draw,
     ) {
-        self.draws.push(PlannedDraw { line: line.line, units: line.units, key });
-        if let Some(known) = self.allowances.iter_mut().find(|known| known.key == key) {
+        // No call names a level twice, so none can be known.
+        let known = if rule.is_by_level() {
+            None
+        } else {
+            self.allowances.iter().position(|known| known.key == key)
+        };
+        // No more than a call has lines and limits.
+        let allowance = known.unwrap_or(self.allowances.len()) as u32;
+        self.draws.push(PlannedDraw { line: line.line, units: line.units, allowance });
+        if let Some(known) = known {
             if rule.unit == LimitUnit::Units {
+                let asked = &mut self.allowances[known].asked;
                 // Above `MAX_UNITS` it fits under no maximum.
-                known.asked = known.asked.saturating_add(line.units);
+                *asked = asked.saturating_add(line.units);
             }
             return;
         }
@@ -381,15 +255,22 @@ impl<'e> DrawPlan<'e> {
                 table.pin(planned.key).map_err(|full| LimitError::Full { most: full.most })?;
             self.pinned += 1;
         }
-        self.allowances.sort_unstable_by_key(|planned| planned.index);
+        (0..self.pinned as u32).for_each(|place| self.by_number.push(place));
+        let allowances = &self.allowances;
+        self.by_number.sort_unstable_by_key(|place| allowances[*place as usize].index);
         Ok(())
+    }
+
+    /// All allowances, in the order of their numbers.
+    fn pinned(&self) -> impl ExactSizeIterator<Item = &PlannedAllowance<'e>> + Clone {
+        self.by_number.iter().map(|place| &self.allowances[*place as usize])
     }
 
     /// The lines of the commit that draws, sorted by cell.
     pub(in crate::engine) fn cell_deltas(
         &self,
     ) -> impl ExactSizeIterator<Item = CellDelta> + Clone {
-        self.allowances.iter().map(|planned| {
+        self.pinned().map(|planned| {
             let draw = |asked| word::draw(asked, planned.ceiling());
             let delta = Quantity::new(planned.asked).map_or(Delta::NOTHING, draw);
             CellDelta { cell: CellId::allowance(planned.index), delta }
@@ -398,7 +279,7 @@ impl<'e> DrawPlan<'e> {
 
     /// What gives back what that commit has drawn, sorted by cell.
     pub(in crate::engine) fn gifts(&self) -> impl ExactSizeIterator<Item = CellDelta> + Clone {
-        self.allowances.iter().map(|planned| {
+        self.pinned().map(|planned| {
             let delta = Quantity::new(planned.asked).map_or(Delta::NOTHING, word::give);
             CellDelta { cell: CellId::allowance(planned.index), delta }
         })
@@ -406,8 +287,8 @@ impl<'e> DrawPlan<'e> {
 
     /// Notes what line `at` of that commit has changed.
     pub(in crate::engine) fn note(&mut self, at: usize, change: Change) {
-        if let Some(planned) = self.allowances.get_mut(at) {
-            planned.used_after = word::used_in(change.after);
+        if let Some(place) = self.by_number.get(at) {
+            self.allowances[*place as usize].used_after = word::used_in(change.after);
         }
     }
 
@@ -419,7 +300,8 @@ impl<'e> DrawPlan<'e> {
         overdue_left: bool,
     ) -> Option<LimitError> {
         let used = MAX_UNITS.saturating_sub(available);
-        self.allowances.get(at).map(|planned| planned.refuse(used, overdue_left))
+        let place = *self.by_number.get(at)?;
+        Some(self.allowances[place as usize].refuse(used, overdue_left))
     }
 
     /// The marks of the record, in the order of the draws. `line` turns the number of a line of the
@@ -428,22 +310,22 @@ impl<'e> DrawPlan<'e> {
         &self,
         line: impl Fn(u32) -> u32,
     ) -> impl Iterator<Item = DrawMark> {
-        self.draws.iter().filter_map(move |draw| {
-            let planned = self.allowance_of(draw)?;
-            Some(DrawMark {
-                key: draw.key,
+        self.draws.iter().map(move |draw| {
+            let planned = self.allowance_of(draw);
+            DrawMark {
+                key: planned.key,
                 version: planned.bound.version,
                 maximum: planned.bound.maximum,
                 used_after: planned.used_after,
                 passed: planned.passed,
                 line: line(draw.line),
-            })
+            }
         })
     }
 
     /// What each draw left used, in the order of the marks.
     pub(in crate::engine) fn used_after(&self) -> impl Iterator<Item = u32> {
-        self.draws.iter().map(|draw| self.allowance_of(draw).map_or(0, |it| it.used_after))
+        self.draws.iter().map(|draw| self.allowance_of(draw).used_after)
     }
 
     /// The draws as slots keep them. `sold_at`: when the units were sold, if they are.
@@ -451,22 +333,22 @@ impl<'e> DrawPlan<'e> {
         &self,
         sold_at: Option<Timestamp>,
     ) -> impl Iterator<Item = SlotDraw> + Clone {
-        self.draws.iter().filter_map(move |draw| {
-            let planned = self.allowance_of(draw)?;
+        self.draws.iter().map(move |draw| {
+            let planned = self.allowance_of(draw);
             let window = planned.rule.counts.window().zip(sold_at);
-            Some(SlotDraw {
+            SlotDraw {
                 line: draw.line,
-                key: draw.key,
+                key: planned.key,
                 allowance: planned.index,
                 drawn: draw.units,
                 of_sale: self.of_sale,
                 until: window.map_or_else(Timestamp::default, |(it, at)| at.saturating_add(it)),
-            })
+            }
         })
     }
 
-    fn allowance_of(&self, draw: &PlannedDraw) -> Option<&PlannedAllowance<'e>> {
-        self.allowances.iter().find(|planned| planned.key == draw.key)
+    fn allowance_of(&self, draw: &PlannedDraw) -> &PlannedAllowance<'e> {
+        &self.allowances[draw.allowance as usize]
     }
 }
 
@@ -475,7 +357,7 @@ impl Drop for DrawPlan<'_> {
     fn drop(&mut self) {
         if self.pinned > 0 {
             let table = self.engine.catalog.allowances();
-            // Those behind were not reached, and the list is sorted only once all are pinned.
+            // Those behind were not reached.
             self.allowances.iter().take(self.pinned).for_each(|planned| table.unpin(planned.index));
         }
     }

@@ -5,6 +5,7 @@ use crate::base::quantity::Quantity;
 use crate::base::short_list::ShortList;
 use crate::engine::Engine;
 use crate::policy::rule_book::LiveRule;
+use crate::reservation::chain::Chain;
 use crate::reservation::slot::draw::SlotDraw;
 use crate::stock::allowance::rule::{LimitCounts, LimitUnit};
 use crate::stock::allowance::word;
@@ -87,6 +88,20 @@ impl Engine {
                 gifts.push(CellDelta { cell, delta: word::give(given) });
             }
         }
+    }
+
+    /// The draws of a hold that this thread ends with a sale: from `now` on they count for a time,
+    /// if their rules say so. Writes them, and returns the hold's chain as it is then, and when the
+    /// first of the draws counts no more.
+    pub(in crate::engine) fn count_sold(
+        &self,
+        chain: Chain,
+        draws: &mut [SlotDraw],
+        now: Timestamp,
+    ) -> (Chain, Option<Timestamp>) {
+        let counted = self.begin_windows(draws, now);
+        self.slots.write_draws(chain, draws);
+        (chain.counting(counted.is_some()), counted)
     }
 
     /// From `now` on, draws count for a time if their rules say so: the hold is over. Returns when

@@ -86,9 +86,12 @@ pub(in crate::engine) fn check_sizes(
 /// was dropped is left out, unless a reservation can still give it back.
 fn needed_allowances(ledger: &Ledger) -> impl Iterator<Item = (AllowanceKey, Quantity)> {
     let limits = &ledger.limits;
-    let may_give_back = ledger.holds.all().filter(|hold| hold.occupies());
-    let draws = may_give_back.flat_map(|hold| hold.draws());
-    let held: HashSet<AllowanceKey> = draws.map(|draw| draw.key).collect();
+    let mut held = HashSet::new();
+    if limits.rules.values().any(|rule| rule.dropped) {
+        let may_give_back = ledger.holds.all().filter(|hold| hold.occupies());
+        let draws = may_give_back.flat_map(|hold| hold.draws());
+        held.extend(draws.map(|draw| draw.key));
+    }
     limits.allowances.iter().filter_map(move |(key, state)| {
         let stands = limits.rules.get(&key.rule).is_some_and(|rule| !rule.dropped);
         let used = Quantity::new(state.used).ok()?;

@@ -35,10 +35,7 @@ impl Call<'_> {
         engine.settle_draws(&mut draws, &mut gifts, |_| end.step_on(line.held));
         let mut counted = None;
         if end == EndKind::Sell {
-            // What was sold may count for a time from now on.
-            counted = engine.begin_windows(&mut draws, now);
-            engine.slots.write_draws(chain, &draws);
-            chain = chain.counting(counted.is_some());
+            (chain, counted) = engine.count_sold(chain, &mut draws, now);
             slot.switch_chain(chain);
         }
         let entry = end_of_line(end, &reservation, line, state, now);

@@ -329,14 +329,15 @@ impl Call<'_> {
         if in_part.is_some() {
             // A reservation that sold anything ends as confirmed. The chain notes how the rest
             // ended.
-            chain = chain.ending_as(phase);
             phase = Phase::Confirmed;
         }
         let (mut gifts, mut counted) = (Gifts::new(), None);
         if DRAWS {
             let sold = phase == Phase::Confirmed;
             (chain, counted) = self.settle_ended(head, &record, (end, sold), &mut gifts);
-            chain = if in_part.is_some() { chain.ending_as(end.final_phase()) } else { chain };
+        }
+        if in_part.is_some() {
+            chain = chain.ending_as(end.final_phase());
         }
         if chain != record.chain {
             slot.switch_chain(chain);

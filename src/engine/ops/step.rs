@@ -11,7 +11,8 @@ use crate::audit::wake_signal::WriterGone;
 use crate::base::error::{LimitError, NotStarted, PartialError};
 use crate::base::quantity::Quantity;
 use crate::engine::Engine;
-use crate::engine::allowances::plan::{DrawPlan, LimitedLine, Taking};
+use crate::engine::allowances::ask::Taking;
+use crate::engine::allowances::plan::{DrawPlan, LimitedLine};
 use crate::engine::allowances::settle::{Draws, Gifts, LineStep};
 use crate::engine::answer::Answer;
 use crate::engine::call::Call;
@@ -179,7 +180,8 @@ impl<'a> Call<'a> {
             .owner(hold.record.owner)
             .of_hold(self, answer);
         if !draws.is_empty() {
-            record = record.draws(draws.marks(|line| line_of_sale(&steps, line)));
+            let places = places_of_sales(&steps);
+            record = record.draws(draws.marks(|line| places[line as usize]));
         }
         // Law 3: swap the whole word, so that the lines are still the ones that the plan was made
         // for.
@@ -280,11 +282,16 @@ fn add_draw(draws: &mut Draws, draw: SlotDraw) {
     }
 }
 
-/// Which line of the step's record sells units of this line of the hold: the sold ones come first.
-fn line_of_sale(steps: &[LineStep], line: u32) -> u32 {
-    let before = steps.iter().take(line as usize).filter(|step| step.sold > 0);
-    // As many lines as a record has.
-    before.count() as u32
+/// For each line of the hold, which line of the step's record sells units of it: the sold ones come
+/// first.
+fn places_of_sales(steps: &[LineStep]) -> Vec<u32> {
+    let mut sold = 0;
+    let place = |step: &LineStep| {
+        let place = sold;
+        sold += u32::from(step.sold > 0);
+        place
+    };
+    steps.iter().map(place).collect()
 }
 
 impl Engine {

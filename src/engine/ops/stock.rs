@@ -332,8 +332,7 @@ impl Engine {
         if !level.bounds().limited {
             return Ok(());
         }
-        let coverage = self.rules.coverage(self.catalog.coverage(level.product_index()));
-        let mut rules = coverage.iter().filter_map(|number| self.rules.rule(*number));
+        let mut rules = self.rules_over(level.product_index());
         match rules.find(|rule| rule.counts.gives_back_on_cancel()) {
             None => Ok(()),
             Some(rule) => Err(ShipError::NeedsReservation { limit: Arc::clone(&rule.name) }),

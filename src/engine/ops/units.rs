@@ -66,21 +66,15 @@ impl Call<'_> {
         (end, sold): (EndKind, bool),
         gifts: &mut Gifts,
     ) -> (Chain, Option<Timestamp>) {
-        let slots = &self.engine.slots;
+        let (slots, chain) = (&self.engine.slots, record.chain);
         let mut held = ShortList::<u32, SHORT>::new();
         slots.lines_of(head, record, |line| held.push(line.held));
         let mut draws = Draws::new();
-        slots.draws_of(record.chain, |draw| draws.push(draw));
+        slots.draws_of(chain, |draw| draws.push(draw));
         self.engine.settle_draws(&mut draws, gifts, |line| {
             end.step_on(held.get(line as usize).copied().unwrap_or(0))
         });
-        // What was sold may count for a time from now on.
-        let mut counted = None;
-        if sold {
-            counted = self.engine.begin_windows(&mut draws, self.now());
-            slots.write_draws(record.chain, &draws);
-        }
-        (record.chain.counting(counted.is_some()), counted)
+        if sold { self.engine.count_sold(chain, &mut draws, self.now()) } else { (chain, None) }
     }
 }
 
@@ -148,13 +142,12 @@ impl Engine {
         HeldUnits { end, lines, kept }: HeldUnits<'_>,
         gifts: &mut Gifts,
     ) -> Result<(), WriterGone> {
-        if end == EndKind::Sell && (!DRAWS || gifts.is_empty()) {
-            let recorded = record.queue_while_written();
-            lines.iter().for_each(|line| self.give_line(end, *line, kept));
-            return recorded;
-        }
         if end == EndKind::Sell {
-            let recorded = self.queue_and_give(record, gifts.iter().copied());
+            // Under a limit that counts holds, a sale gives back what they drew.
+            let recorded = match DRAWS {
+                true => self.queue_and_give(record, gifts.iter().copied()),
+                false => record.queue_while_written(),
+            };
             lines.iter().for_each(|line| self.give_line(end, *line, kept));
             self.retire_allowances(gifts);
             return recorded;
