@@ -29,12 +29,14 @@ use crate::stock::handle::{LevelIndex, ProductIndex, WarehouseIndex};
 
 mod limits;
 
-/// Names for the encoder: every level is product 7 in warehouse 3.
-struct SomeNames;
+/// Names for the encoder: every level is of this warehouse and product.
+struct SomeNames(WarehouseIndex, ProductIndex);
+
+const NAMES: SomeNames = SomeNames(WarehouseIndex(3), ProductIndex(7));
 
 impl Names for SomeNames {
     fn level(&self, _: LevelIndex) -> Option<(WarehouseIndex, ProductIndex)> {
-        Some((WarehouseIndex(3), ProductIndex(7)))
+        Some((self.0, self.1))
     }
     fn warehouse_name(&self, _: WarehouseIndex) -> Option<Arc<str>> {
         None
@@ -119,9 +121,9 @@ fn a_plain_reserve_or_confirm_takes_at_most_40_bytes() {
                     .reservation(id(u32::MAX))
                     .expires_at(entry.at().saturating_add(Duration::from_secs(86_400)));
             let mut encoder = encoder();
-            encoder.put(&Record::Plain(plain(0)[0]), &SomeNames);
+            encoder.put(&Record::Plain(plain(0)[0]), &NAMES);
             let before = encoder.len();
-            encoder.put(&Record::Plain(entry), &SomeNames);
+            encoder.put(&Record::Plain(entry), &NAMES);
             let bytes = encoder.len() - before;
             assert!(bytes <= 40, "{bytes} bytes");
         }
@@ -134,10 +136,10 @@ fn what_was_encoded_is_decoded() {
     let returned =
         PlainEntry::new(AdjustmentType::Returned, entry.at(), LevelIndex(0), 1).expired();
     let mut encoder = encoder();
-    encoder.put(&Record::Plain(entry), &SomeNames);
-    encoder.put(&Record::Buffered(Box::new(long_record())), &SomeNames);
-    encoder.put(&Record::Plain(returned), &SomeNames);
-    encoder.put(&Record::Buffered(Box::new(opening())), &SomeNames);
+    encoder.put(&Record::Plain(entry), &NAMES);
+    encoder.put(&Record::Buffered(Box::new(long_record())), &NAMES);
+    encoder.put(&Record::Plain(returned), &NAMES);
+    encoder.put(&Record::Buffered(Box::new(opening())), &NAMES);
     assert_eq!((encoder.record_count, encoder.entry_count), (4, 5));
 
     let mut decoder = Decoder::new(&encoder.records, &encoder.notes, encoder.base);
@@ -189,7 +191,7 @@ fn of_a_shop(answered: ReservationId) -> [RecordBuf; 2] {
 fn encoded(record: RecordBuf) -> (RecordBuf, usize) {
     let mut encoder = encoder();
     let record = Record::Buffered(Box::new(record));
-    encoder.put(&record, &SomeNames);
+    encoder.put(&record, &NAMES);
     let mut decoder = Decoder::new(&encoder.records, &encoder.notes, encoder.base);
     let Ok(Some(Decoded::Record(read))) = decoder.next() else { panic!("a long record") };
     let Record::Buffered(written) = record else { panic!("as above") };
@@ -241,10 +243,10 @@ proptest! {
         // What one record has is not in the next one.
         for _ in 0..records {
             let record = Decoded::Record(&DecodedRecord { steps: written, ..Default::default() });
-            encoder.put(&record.to_record(), &SomeNames);
+            encoder.put(&record.to_record(), &NAMES);
             let Record::Buffered(record) = record.to_record() else { panic!("a long record") };
             written = *record;
-            encoder.put(&Record::Buffered(Box::new(opening())), &SomeNames);
+            encoder.put(&Record::Buffered(Box::new(opening())), &NAMES);
         }
         let mut decoder = Decoder::new(&encoder.records, &encoder.notes, encoder.base);
         for _ in 0..records {
@@ -286,13 +288,13 @@ fn a_draw_changes_nothing_of_how_a_key_is_written() {
 #[test]
 fn no_bytes_make_the_decoder_panic() {
     let mut encoder = encoder();
-    encoder.put(&Record::Plain(plain(3)[0]), &SomeNames);
-    encoder.put(&Record::Buffered(Box::new(long_record())), &SomeNames);
-    encoder.put(&Record::Buffered(Box::new(opening())), &SomeNames);
+    encoder.put(&Record::Plain(plain(3)[0]), &NAMES);
+    encoder.put(&Record::Buffered(Box::new(long_record())), &NAMES);
+    encoder.put(&Record::Buffered(Box::new(opening())), &NAMES);
     for record in of_a_shop(id(3)) {
-        encoder.put(&Record::Buffered(Box::new(record)), &SomeNames);
+        encoder.put(&Record::Buffered(Box::new(record)), &NAMES);
     }
-    encoder.put(&Record::Buffered(Box::new(drawing_record())), &SomeNames);
+    encoder.put(&Record::Buffered(Box::new(drawing_record())), &NAMES);
     let (records, notes) = (encoder.records.clone(), encoder.notes.clone());
     let read = |records: &[u8], notes: &[u8]| {
         let mut decoder = Decoder::new(records, notes, Timestamp::MAX);
@@ -339,14 +341,14 @@ fn how_fast_the_journal_is() {
         let began = Instant::now();
         for batch in &batches {
             encoder.clear();
-            batch.iter().for_each(|record| encoder.put(record, &SomeNames));
+            batch.iter().for_each(|record| encoder.put(record, &NAMES));
         }
         let encoded = began.elapsed();
         let bytes = encoder.len() as f64 / f64::from(BATCH);
         let (mut taken, mut written) = (Duration::ZERO, Duration::ZERO);
         for batch in &batches {
             let began = Instant::now();
-            journal.take(batch, &SomeNames);
+            journal.take(batch, &NAMES);
             taken += began.elapsed();
             journal.write().expect("written");
             written += began.elapsed();

@@ -17,26 +17,7 @@ use crate::stock::allowance::rule::{AskedAt, LimitCounts, LimitUnit, RuleDefinit
 
 const LAPTOP: Subject = Subject::Level(LevelIndex(0));
 
-/// Every level is product 0 in warehouse 0.
-struct OneLevel;
-
-impl Names for OneLevel {
-    fn level(&self, _: LevelIndex) -> Option<(WarehouseIndex, ProductIndex)> {
-        Some((WarehouseIndex(0), ProductIndex(0)))
-    }
-    fn warehouse_name(&self, _: WarehouseIndex) -> Option<Arc<str>> {
-        None
-    }
-    fn product_name(&self, _: ProductIndex) -> Option<Arc<str>> {
-        None
-    }
-    fn warehouse_index(&self, _: &str) -> Option<WarehouseIndex> {
-        None
-    }
-    fn product_index(&self, _: &str) -> Option<ProductIndex> {
-        None
-    }
-}
+const ONE_LEVEL: SomeNames = SomeNames(WarehouseIndex(0), ProductIndex(0));
 
 fn event(event: EventType, subject: Subject, facts: &[(&str, &str)]) -> RecordBuf {
     let mut record = RecordBuf::default();
@@ -118,7 +99,7 @@ fn journal(records: Vec<RecordBuf>, checkpoint: Option<usize>) -> SimulatedDisk 
     let open = JournalWriter::open(Arc::clone(&storage), progress, u64::MAX, from);
     let mut journal = open.expect("a new journal");
     for record in records {
-        journal.take(&[Record::Buffered(Box::new(record))], &OneLevel);
+        journal.take(&[Record::Buffered(Box::new(record))], &ONE_LEVEL);
         journal.write().expect("written");
     }
     journal.close().expect("closed");

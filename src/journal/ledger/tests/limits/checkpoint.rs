@@ -62,7 +62,9 @@ pub(super) struct Deed {
 
 prop_compose! {
     pub(super) fn deeds()(
-        movement in prop::sample::select(vec![Reserved, Reserved, Sold, Returned, SaleCancelled, Shipped]),
+        movement in prop::sample::select(
+            vec![Reserved, Reserved, Sold, Returned, SaleCancelled, Shipped],
+        ),
         slot in 1..4_u32,
         level in 0..2_u32,
         units in 1..4_u32,

@@ -26,7 +26,8 @@ prop_compose! {
         level in 0..3_u32,
         quantity in 0..4_u32,
     ) -> EntryLine {
-        EntryLine { entry_type, subject: Subject::Level(LevelIndex(level)), quantity, other: Some(SF) }
+        let (subject, other) = (Subject::Level(LevelIndex(level)), Some(SF));
+        EntryLine { entry_type, subject, quantity, other }
     }
 }
 
