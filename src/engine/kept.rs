@@ -273,6 +273,7 @@ fn filed(outcome: ReservationOutcome) -> FiledOutcome {
         _ => SlotLine { level, held: left, sold, given_back: taken_out, settled },
     };
     let lines = outcome.lines.iter().map(line).collect();
-    let ReservationOutcome { ended_at, owner, retaken_from, keep, .. } = outcome;
-    FiledOutcome { end, ended_at, is_over: false, owner, retaken_from, keep, lines }
+    let ReservationOutcome { ended_at, owner, retaken_from, keep, draws_given_back, .. } = outcome;
+    let is_over = false;
+    FiledOutcome { end, ended_at, is_over, owner, retaken_from, keep, lines, draws_given_back }
 }

@@ -18,6 +18,7 @@ mod journal;
 #[cfg(feature = "journal")]
 mod kept;
 mod lifecycle;
+mod limit_options;
 mod listeners;
 mod maintenance;
 #[cfg(not(feature = "journal"))]

@@ -367,7 +367,7 @@ macro_rules! options_of_limits {
             #[inline]
             pub fn subject(mut self, kind: impl AsRef<str>, id: impl AsRef<[u8]>) -> Self {
                 if let Some(subject) = self.engine.subjects.subject(kind.as_ref(), id.as_ref()) {
-                    self.options.subjects.name(subject);
+                    self.options.limits.name(subject);
                 }
                 self
             }
@@ -393,7 +393,7 @@ macro_rules! options_of_limits {
             pub fn pass_limit(mut self, limit: impl AsRef<str>, reason: impl AsRef<str>) -> Self {
                 let limit = limit.as_ref();
                 self.options.notes.push(&format!("passedLimit.{limit}"), reason.as_ref());
-                self.options.pass(limit);
+                self.options.limits.pass(limit);
                 self
             }
 

@@ -102,11 +102,11 @@ impl RequestShape {
         if options.safety_stock == SafetyStock::Pass {
             self.text("pass-safety-stock");
         }
-        for subject in options.subjects.iter() {
+        for subject in options.limits.subjects() {
             self.text("subject");
             self.0.bytes(subject.hash.as_bytes());
         }
-        for limit in &options.passed {
+        for limit in options.limits.passed() {
             self.text("pass-limit").text(limit);
         }
         self

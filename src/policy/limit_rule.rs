@@ -2,10 +2,7 @@
 
 use std::time::Duration;
 
-use crate::stock::allowance::rule::{AskedAt, LimitCounts, LimitUnit};
-
-/// The kind of subject of a limit that counts by stock level: the level itself.
-pub(crate) const BY_LEVEL: &str = "level";
+use crate::stock::allowance::rule::{AskedAt, BY_LEVEL, LimitCounts, LimitUnit};
 
 /// A limit, to be [defined](crate::InventoryManager::define_limit): how much each *subject* may
 /// draw, of all the products together that the limit covers, in all warehouses.

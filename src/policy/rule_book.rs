@@ -10,7 +10,6 @@ use std::sync::{Arc, OnceLock};
 
 use crate::base::doubling_table::DoublingTable;
 use crate::base::sync::{AtomicBool, AtomicU64, Mutex, MutexGuard, Ordering, lock};
-use crate::policy::limit_rule::BY_LEVEL;
 use crate::policy::subject::KindTag;
 use crate::reservation::slot::draw::MOST_RULES;
 use crate::stock::allowance::key::RuleNumber;
@@ -62,7 +61,7 @@ impl LiveRule {
             number: rule.number,
             name: Arc::clone(&rule.name),
             kind: Arc::clone(&rule.kind),
-            tag: if &*rule.kind == BY_LEVEL { None } else { KindTag::new(&rule.kind) },
+            tag: if rule.is_by_level() { None } else { KindTag::new(&rule.kind) },
             unit: rule.unit,
             counts: rule.counts,
             asked: rule.asked,
@@ -277,7 +276,7 @@ mod tests {
             number: RuleNumber(number),
             version: 1,
             name: name.into(),
-            kind: BY_LEVEL.into(),
+            kind: crate::stock::allowance::rule::BY_LEVEL.into(),
             maximum: 2,
             unit: LimitUnit::Units,
             counts: LimitCounts::Holds,

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use stockade::testing::SimulatedDisk;
 use stockade::{
-    BasketLine, ConfirmOrRetake, IdempotencyKey, InventoryManager, JournalOptions, Limits,
-    ManualClock, Owner, Release, ReleaseError, ReservationId, RetakeError, Timestamp,
+    BasketLine, ConfirmOrRetake, IdempotencyKey, InventoryManager, JournalOptions, LimitRule,
+    Limits, ManualClock, Owner, Release, ReleaseError, ReservationId, RetakeError, Timestamp,
 };
 
 use crate::state::MINUTE;
@@ -25,6 +25,7 @@ fn open(disk: &SimulatedDisk, clock: &Arc<ManualClock>) -> InventoryManager {
         .max_reservations(64);
     let journal = JournalOptions::storage(disk.clone()).segment_bytes(2_000).checkpoint_every(3);
     let builder = InventoryManager::builder().warehouse("SF").clock(Arc::clone(clock));
+    let builder = builder.subject_secret([7; 16]);
     builder.limits(limits).journal(journal).without_threads().build().expect("a sound journal")
 }
 
@@ -136,6 +137,44 @@ fn what_the_buyer_had_taken_out_is_not_sold_by_a_payment_that_comes_late() {
                 let _ = retaken(manager.confirm_or_retake(hold));
                 assert_eq!(sold(&manager), expected, "{how:?} {taken_out:?} {reopened}");
             }
+        }
+    }
+}
+
+/// The webhook has the id and nothing else.
+#[test]
+fn a_payment_that_comes_late_draws_for_the_subjects_of_the_hold() {
+    for how in [Ended::Released, Ended::Expired] {
+        for reopened in 0..4 {
+            let (disk, clock, mut manager) = stocked();
+            let rule = LimitRule::new("five", "customer", 5).products(["LAPTOP", "MOUSE"]);
+            manager.define_limit(rule).expect("a limit");
+            let used = |manager: &InventoryManager| manager.usage("five", "ann").expect("it").used;
+            let ann = manager.request().subject("customer", "ann");
+            let hold = ann.reserve_basket(&basket(), MINUTE).expect("five");
+            end(&manager, &clock, hold, how);
+            assert_eq!(used(&manager), 0);
+            manager.flush().wait().expect("written");
+            if reopened > 0 {
+                manager = open(&disk.killed(), &clock);
+            }
+            if reopened > 1 {
+                trade(&manager);
+            }
+            if reopened > 2 {
+                drop(manager);
+                manager = open(&disk, &clock);
+            }
+            let context = format!("{how:?} {reopened}");
+            // Meanwhile she has bought one: all five would be one too many.
+            let ann = manager.request().subject("customer", "ann").keep_until_shipped();
+            let other = ann.sell(MICE, 1).expect("one");
+            let refused = manager.confirm_or_retake(hold).expect_err(&context);
+            assert_eq!(refused.code(), "limit_reached", "{context}");
+            let cancelled = [BasketLine::new(MICE, 1)];
+            manager.cancel_sale_lines(other, &cancelled, "returned").expect("sold");
+            let _ = retaken(manager.confirm_or_retake(hold));
+            assert_eq!((sold(&manager), used(&manager)), ([2, 3], 5), "{context}");
         }
     }
 }

@@ -38,7 +38,7 @@ impl<'a> Call<'a> {
         plan: &mut DrawPlan<'a>,
     ) -> Result<(), LimitError> {
         plan.of_sale = taking == Taking::SaleOfHeld;
-        if !self.options().passed.is_empty() {
+        if !self.options().limits.passed().is_empty() {
             self.check_passes()?;
         }
         for line in lines.filter(|line| line.level.bounds().limited) {
@@ -63,7 +63,7 @@ impl<'a> Call<'a> {
                 continue;
             }
             if let Some(subject) = self.drawer(taking, rule, line.handle)? {
-                let passed = self.options().passes(&rule.name);
+                let passed = self.options().limits.passes(&rule.name);
                 let key = AllowanceKey { rule: rule.number, subject };
                 // A reservation counts as one, also when it draws for one more line.
                 let counts = |draw: &SlotDraw| draw.key == key && draw.drawn > 0;
@@ -93,9 +93,9 @@ impl<'a> Call<'a> {
         };
         let subject = match rule.tag {
             None => Some(of_level(level)),
-            Some(kind) => self.options().subjects.of(kind),
+            Some(kind) => self.options().limits.subject_of(kind),
         };
-        if subject.is_none() && is_asked && !self.options().passes(&rule.name) {
+        if subject.is_none() && is_asked && !self.options().limits.passes(&rule.name) {
             let (limit, kind) = (Arc::clone(&rule.name), Arc::clone(&rule.kind));
             return Err(LimitError::NoSubject { limit, kind });
         }
@@ -112,7 +112,7 @@ impl<'a> Call<'a> {
     ) -> Option<LimitError> {
         let engine = self.engine;
         let table = engine.catalog.allowances();
-        if !self.options().passed.is_empty() {
+        if !self.options().limits.passed().is_empty() {
             return None;
         }
         let mut refusal = None;
@@ -142,7 +142,7 @@ impl<'a> Call<'a> {
     #[cold]
     fn check_passes(self) -> Result<(), LimitError> {
         let unknown = |name: &&Arc<str>| self.engine.rules.named(name).is_none();
-        match self.options().passed.iter().find(unknown) {
+        match self.options().limits.passed().iter().find(unknown) {
             None => Ok(()),
             Some(limit) => Err(LimitError::Unknown { limit: Arc::clone(limit) }),
         }

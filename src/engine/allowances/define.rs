@@ -14,11 +14,11 @@ use crate::base::sync::lock;
 use crate::engine::durability::OperationKind;
 use crate::engine::place::{ProductRef, check_name};
 use crate::engine::{Engine, InventoryManager};
-use crate::policy::limit_rule::{BY_LEVEL, LimitRule};
+use crate::policy::limit_rule::LimitRule;
 use crate::policy::rule_book::{LiveRule, RuleBook};
 use crate::policy::subject::KindTag;
 use crate::reservation::slot::draw::MOST_RULES;
-use crate::stock::allowance::rule::{AskedAt, LimitCounts, RuleDefinition};
+use crate::stock::allowance::rule::{AskedAt, BY_LEVEL, LimitCounts, RuleDefinition};
 use crate::stock::handle::ProductIndex;
 
 /// The most products that one call can name: as many as a record has lines.
@@ -129,7 +129,7 @@ impl InventoryManager {
         let shown = |rule: RuleDefinition| LimitRule {
             name: rule.name.as_ref().to_owned(),
             kind: rule.kind.as_ref().to_owned(),
-            by_level: &*rule.kind == BY_LEVEL,
+            by_level: rule.is_by_level(),
             maximum: rule.maximum,
             unit: rule.unit,
             counts: rule.counts,

@@ -157,7 +157,7 @@ impl Engine {
 
     fn room_under_limits(&self, call: Call<'_>, product: ProductIndex) -> Option<u32> {
         let left = |rule: &LiveRule| {
-            let usage = self.usage(rule, call.options().subjects.of(rule.tag?)?);
+            let usage = self.usage(rule, call.options().limits.subject_of(rule.tag?)?);
             match usage.unit {
                 LimitUnit::Units => Some(usage.left()),
                 LimitUnit::Reservations => (usage.left() == 0).then_some(0),

@@ -22,7 +22,6 @@ use crate::journal::ledger::clock::ClockStep;
 use crate::journal::ledger::holds::{Hold, HoldDraw, HoldLine, Standing};
 use crate::journal::ledger::limits::RuleState;
 use crate::journal::ledger::transfers::{Decision, DecisionOutcome, TransferState};
-use crate::policy::limit_rule::BY_LEVEL;
 use crate::policy::subject::SubjectHasher;
 use crate::reservation::id::ReservationId;
 use crate::reservation::line::SlotLine;
@@ -31,7 +30,7 @@ use crate::reservation::slots::restore::{Restored, RestoredEnd, slots_of};
 use crate::reservation::state::Phase;
 use crate::stock::allowance::key::AllowanceKey;
 use crate::stock::catalog::CatalogFull;
-use crate::stock::handle::{LevelIndex, ProductIndex};
+use crate::stock::handle::{AllowanceIndex, LevelIndex, ProductIndex};
 
 /// The warehouses in the order of their indexes: first those of the journal, then the builder's new
 /// ones.
@@ -106,7 +105,7 @@ pub(in crate::engine) fn check_secret(
     secret: Option<[u8; 16]>,
 ) -> Result<(), JournalError> {
     let limits = &ledger.limits;
-    let by_subject = |rule: &RuleState| !rule.dropped && &*rule.definition.kind != BY_LEVEL;
+    let by_subject = |rule: &RuleState| !rule.dropped && !rule.definition.is_by_level();
     let same =
         limits.subjects.is_some() && SubjectHasher::new(secret).check_value() == limits.subjects;
     if same || !limits.rules.values().any(by_subject) {
@@ -399,7 +398,17 @@ impl Engine {
                 until: until.map_or_else(Timestamp::default, |it| hold.ended_at.saturating_add(it)),
             })
         };
-        let draws = hold.draws().iter().filter_map(draw).collect();
+        // Nothing is drawn there any more, so it matters neither where that was nor by which line.
+        let given_back = |key: &AllowanceKey| SlotDraw {
+            line: 0,
+            key: *key,
+            allowance: AllowanceIndex(0),
+            drawn: 0,
+            of_sale: false,
+            until: Timestamp::default(),
+        };
+        let given_back = hold.draws_given_back().iter().map(given_back);
+        let draws = hold.draws().iter().filter_map(draw).chain(given_back).collect();
         Restored {
             id: hold.id,
             owner: hold.owner,

@@ -10,6 +10,7 @@ use crate::reservation::id::{Owner, ReservationId};
 use crate::reservation::line::SlotLine;
 use crate::reservation::state::Phase;
 use crate::reservation::view::{Reservation, ReservationStatus};
+use crate::stock::allowance::key::AllowanceKey;
 
 /// How a reservation ended.
 #[derive(Debug)]
@@ -24,6 +25,8 @@ pub(in crate::engine) struct FiledOutcome {
     /// Its record was to be kept until all that it sold is shipped.
     pub(in crate::engine) keep: bool,
     pub(in crate::engine) lines: Vec<SlotLine>,
+    /// If it sold nothing: the allowances on which it had drawn.
+    pub(in crate::engine) draws_given_back: Vec<AllowanceKey>,
 }
 
 impl FiledOutcome {

@@ -28,7 +28,8 @@ impl KnownOutcome {
     fn of(filed: FiledOutcome) -> Self {
         let units = filed.units();
         let end = if units.sold > 0 { KnownEnd::Sold(units) } else { KnownEnd::Unsold };
-        Self { end, former: FormerHold::new(filed.owner, filed.keep, &filed.lines) }
+        let former = FormerHold::new(filed.owner, filed.keep, &filed.lines);
+        Self { end, former: FormerHold { draws: filed.draws_given_back, ..former } }
     }
 }
 
@@ -51,8 +52,7 @@ pub(in crate::engine) struct FormerHold {
     /// What its end gave back, sorted by level. Not what it had given back in partial steps before:
     /// the buyer had taken that out of the basket. Empty if that cannot be told apart any more.
     pub(in crate::engine) lines: Vec<(LevelIndex, u32)>,
-    /// The allowances on which it had drawn, as far as its record or the log in memory tells them:
-    /// for which subjects it was.
+    /// The allowances on which it had drawn: for which subjects it was.
     pub(in crate::engine) draws: Vec<AllowanceKey>,
 }
 
@@ -142,9 +142,9 @@ impl Engine {
     ) -> RequestOptions {
         for AllowanceKey { rule, subject } in draws {
             if let Some(kind) = self.rules.rule(*rule).and_then(|rule| rule.tag)
-                && options.subjects.of(kind).is_none()
+                && options.limits.subject_of(kind).is_none()
             {
-                options.subjects.name(NamedSubject { kind, hash: *subject });
+                options.limits.name(NamedSubject { kind, hash: *subject });
             }
         }
         options

@@ -13,6 +13,7 @@ use crate::journal::format::encode::{DRAWS, EXPIRED, KEEP, LONG, SHORT_ANSWER, U
 use crate::journal::format::notes::{BLOCK_HEAD, ERASED, PRESENT, read_pairs, salted_hash};
 use crate::journal::format::usual::{usual_fingerprint, whole_answer};
 use crate::reservation::id::{Owner, ReservationId};
+use crate::stock::allowance::key::{AllowanceKey, RuleNumber, SubjectHash};
 use crate::stock::handle::{LevelIndex, ProductIndex, WarehouseIndex};
 
 /// Why bytes do not decode to a record, although their checksum says that they were written so.
@@ -252,6 +253,12 @@ pub(crate) fn reservation(records: &mut Cursor<'_>) -> DecodeResult<ReservationI
     let halves = [records.u64().or_no(SHORT)?, records.u64().or_no(SHORT)?];
     let id = ReservationId::from_halves(halves);
     ReservationId::from_uuid(id.as_uuid()).or_no("an id that no engine makes")
+}
+
+/// What [`put_allowance`](super::encode::put_allowance) wrote.
+pub(crate) fn allowance(bytes: &mut Cursor<'_>) -> Option<AllowanceKey> {
+    let rule = RuleNumber(bytes.varint32()?);
+    Some(AllowanceKey { rule, subject: SubjectHash(bytes.array()?) })
 }
 
 /// A key in its whole form.

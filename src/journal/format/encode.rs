@@ -12,6 +12,7 @@ use crate::base::bytes::{put_difference, put_varint};
 use crate::base::clock::Timestamp;
 use crate::journal::format::notes::{PRESENT, SALT, salted_hash};
 use crate::journal::format::usual::{short_answer, usual_fingerprint};
+use crate::stock::allowance::key::AllowanceKey;
 
 /// Flag in a record's first byte: a buffered record, not a plain entry. A plain entry has its type
 /// in the six low bits instead.
@@ -220,6 +221,12 @@ fn flag(is_there: bool, bit: u8) -> u8 {
 pub(crate) fn put_halves(out: &mut Vec<u8>, [high, low]: [u64; 2]) {
     out.extend_from_slice(&high.to_le_bytes());
     out.extend_from_slice(&low.to_le_bytes());
+}
+
+/// Appends the name of an allowance: 17 bytes, but of rules with high numbers.
+pub(crate) fn put_allowance(out: &mut Vec<u8>, AllowanceKey { rule, subject }: &AllowanceKey) {
+    put_varint(out, u64::from(rule.0));
+    out.extend_from_slice(subject.as_bytes());
 }
 
 /// Appends a key in its whole form, which needs no record.

@@ -165,18 +165,23 @@ impl LimitsState {
     }
 
     /// Removes the draws of a hold that are used up. Under a rule that counts reservations, the
-    /// last one of a key gives back the 1 of all.
+    /// last one of a key gives back the 1 of all. Of a hold that ended without a sale, remembers
+    /// for which subjects it had drawn.
     #[cold]
     pub(super) fn settle(&mut self, hold: &mut Hold) {
         let mut gone = hold.remove_used_up();
         gone.sort_unstable();
         gone.dedup();
-        for key in gone {
+        for key in &gone {
             if matches!(self.kind_of(key.rule), Some((LimitUnit::Reservations, _)))
-                && !hold.draws_on(key)
+                && !hold.draws_on(*key)
             {
-                give(&mut self.allowances, key, 1);
+                give(&mut self.allowances, *key, 1);
             }
+        }
+        if hold.ended_unsold() {
+            gone.retain(|key| self.is_by_subject(key.rule));
+            hold.set_draws_given_back(gone);
         }
     }
 
@@ -195,6 +200,11 @@ impl LimitsState {
     /// The unit of a rule, and which draws it counts.
     fn kind_of(&self, rule: RuleNumber) -> Option<(LimitUnit, LimitCounts)> {
         self.rules.get(&rule).map(|rule| (rule.definition.unit, rule.definition.counts))
+    }
+
+    /// Whether a rule counts by a subject that calls name.
+    pub(super) fn is_by_subject(&self, rule: RuleNumber) -> bool {
+        self.rules.get(&rule).is_some_and(|rule| !rule.definition.is_by_level())
     }
 
     /// What the draw at this place counts in `used`.

@@ -79,7 +79,8 @@ pub(crate) struct Hold {
     /// When the hold ended; the default while it is live.
     pub(crate) ended_at: Timestamp,
     first: HoldLine,
-    /// The further lines, the retaken reservation, the draws. Boxed, because most holds have none.
+    /// The further lines, the retaken reservation, the draws and those that were given back. Boxed,
+    /// because most holds have none.
     extras: Option<Box<HoldExtras>>,
 }
 
@@ -90,6 +91,8 @@ struct HoldExtras {
     retaken_from: Option<ReservationId>,
     /// In the order of their levels and keys. Between two records, each has drawn something.
     draws: Vec<HoldDraw>,
+    /// In their order, each once.
+    draws_given_back: Vec<AllowanceKey>,
 }
 
 impl Hold {
@@ -160,6 +163,28 @@ impl Hold {
     #[inline]
     pub(super) fn has_draws(&self) -> bool {
         !self.draws().is_empty()
+    }
+
+    /// The allowances on which the hold had drawn until it ended, if it ended without a sale: one
+    /// who takes its lines again draws for the same subjects.
+    pub(crate) fn draws_given_back(&self) -> &[AllowanceKey] {
+        self.extras.as_ref().map_or(&[], |extras| &extras.draws_given_back)
+    }
+
+    /// Whether it draws on an allowance, or has given back what it drew.
+    pub(super) fn has_drawn(&self) -> bool {
+        self.has_draws() || !self.draws_given_back().is_empty()
+    }
+
+    pub(super) fn set_draws_given_back(&mut self, keys: Vec<AllowanceKey>) {
+        if !keys.is_empty() {
+            self.extras.get_or_insert_default().draws_given_back = keys;
+        }
+    }
+
+    /// Whether it ended without a sale.
+    pub(super) fn ended_unsold(&self) -> bool {
+        !self.is_live() && self.lines().all(|line| line.sold == 0)
     }
 
     /// Whether any line draws on this allowance.

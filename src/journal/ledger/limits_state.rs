@@ -11,8 +11,10 @@ use std::time::Duration;
 use crate::base::bytes::{Cursor, put_varint};
 use crate::base::clock::Timestamp;
 use crate::base::quantity::MAX_UNITS;
-use crate::journal::format::decode::{DecodeResult, NoRecord, OrNoRecord, SHORT, reservation};
-use crate::journal::format::encode::put_halves;
+use crate::journal::format::decode::{
+    DecodeResult, NoRecord, OrNoRecord, SHORT, allowance, reservation,
+};
+use crate::journal::format::encode::{put_allowance, put_halves};
 use crate::journal::ledger::Ledger;
 use crate::journal::ledger::holds::{Hold, HoldDraw};
 use crate::journal::ledger::limits::{AllowanceState, LimitsState, RuleState};
@@ -59,15 +61,14 @@ impl Ledger {
         let mut sorted: SortedAllowances<'_> = allowances.iter().collect();
         sorted.sort_unstable_by_key(|(key, _)| *key);
         put_varint(out, sorted.len() as u64);
-        for (AllowanceKey { rule, subject }, allowance) in &sorted {
+        for (key, allowance) in &sorted {
             let AllowanceState { used, permanent, ceiling, passed } = **allowance;
-            put_varint(out, u64::from(rule.0));
-            out.extend_from_slice(subject.as_bytes());
+            put_allowance(out, key);
             put_varint(out, u64::from(used));
             put_varint(out, u64::from(permanent));
             put_varint(out, u64::from(ceiling) << 1 | u64::from(passed));
         }
-        let mut holds: Vec<&Hold> = self.holds.all().filter(|hold| hold.has_draws()).collect();
+        let mut holds: Vec<&Hold> = self.holds.all().filter(|hold| hold.has_drawn()).collect();
         holds.sort_unstable_by_key(|hold| hold.id.slot());
         put_varint(out, holds.len() as u64);
         holds.iter().for_each(|hold| put_draws(out, hold, &sorted));
@@ -100,12 +101,12 @@ impl Ledger {
         }
         let mut keys: Vec<AllowanceKey> = Vec::new();
         for _ in 0..from.varint().or_no(SHORT)? {
-            let (key, allowance) = self.read_allowance(from)?;
+            let (key, state) = self.read_allowance(from)?;
             if keys.last().is_some_and(|last| *last >= key) {
                 return Err(UNSORTED);
             }
             keys.push(key);
-            self.limits.allowances.insert(key, allowance);
+            self.limits.allowances.insert(key, state);
         }
         let mut before = None;
         for _ in 0..from.varint().or_no(SHORT)? {
@@ -178,27 +179,24 @@ impl Ledger {
         &self,
         from: &mut Cursor<'_>,
     ) -> DecodeResult<(AllowanceKey, AllowanceState)> {
-        let rule = RuleNumber(from.varint32().or_no(SHORT)?);
-        let key = AllowanceKey { rule, subject: SubjectHash(from.array().or_no(SHORT)?) };
+        let key = allowance(from).or_no(SHORT)?;
         let (used, permanent) = (units(from)?, units(from)?);
         let ceiling = from.varint().or_no(SHORT)?;
         let passed = ceiling & 1 != 0;
         let ceiling = u32::try_from(ceiling >> 1).ok().filter(|units| *units <= MAX_UNITS);
         let ceiling = ceiling.or_no(NO_ALLOWANCE)?;
         let allowance = AllowanceState { used, permanent, ceiling, passed };
-        let known = self.limits.rules.contains_key(&rule);
+        let known = self.limits.rules.contains_key(&key.rule);
         let possible = known && used > 0 && permanent <= used && allowance.is_legal();
         possible.then_some((key, allowance)).or_no(NO_ALLOWANCE)
     }
 
-    /// Reads the draws of a hold, and returns its slot.
+    /// Reads the draws of a hold and those that it gave back, and returns its slot.
     fn read_draws(&mut self, from: &mut Cursor<'_>, keys: &[AllowanceKey]) -> DecodeResult<u32> {
         const NO_DRAW: &str = "a draw that can't be";
         let id = reservation(from)?;
         let hold = self.holds.get_mut(id).or_no("draws of a hold that is not there")?;
-        let count = from.varint().or_no(SHORT)?;
-        (count > 0).then_some(()).or_no(NO_DRAW)?;
-        for _ in 0..count {
+        for _ in 0..from.varint().or_no(SHORT)? {
             let key = usize::try_from(from.varint().or_no(SHORT)?).ok();
             let key = *key.and_then(|place| keys.get(place)).or_no(NO_DRAW)?;
             let level = LevelIndex(from.varint32().or_no(SHORT)?);
@@ -215,7 +213,18 @@ impl Ledger {
             }
             hold.add_draw(draw).or_no(NO_DRAW)?;
         }
-        Ok(id.slot())
+        let mut given_back: Vec<AllowanceKey> = Vec::new();
+        for _ in 0..from.varint().or_no(SHORT)? {
+            let key = allowance(from).or_no(SHORT)?;
+            if given_back.last().is_some_and(|last| *last >= key) {
+                return Err(UNSORTED);
+            }
+            self.limits.is_by_subject(key.rule).then_some(()).or_no(NO_DRAW)?;
+            given_back.push(key);
+        }
+        (given_back.is_empty() || hold.ended_unsold()).then_some(()).or_no(NO_DRAW)?;
+        hold.set_draws_given_back(given_back);
+        hold.has_drawn().then_some(id.slot()).or_no(NO_DRAW)
     }
 }
 
@@ -262,4 +271,6 @@ fn put_draws(out: &mut Vec<u8>, hold: &Hold, allowances: &SortedAllowances<'_>) 
         put_varint(out, u64::from(level.0));
         put_varint(out, u64::from(*drawn) << 1 | u64::from(*of_sale));
     }
+    put_varint(out, hold.draws_given_back().len() as u64);
+    hold.draws_given_back().iter().for_each(|key| put_allowance(out, key));
 }

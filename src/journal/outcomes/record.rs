@@ -7,9 +7,12 @@
 use crate::audit::record::ShortBytes;
 use crate::base::bytes::{Cursor, put_difference, put_varint};
 use crate::base::clock::Timestamp;
+use crate::journal::format::decode::allowance;
+use crate::journal::format::encode::put_allowance;
 use crate::journal::ledger::holds::{Hold, HoldLine, Standing};
 use crate::journal::outcomes::mark::OutcomeKind;
 use crate::reservation::id::{Owner, ReservationId};
+use crate::stock::allowance::key::AllowanceKey;
 use crate::stock::handle::LevelIndex;
 
 /// Bytes of the journal time in a record.
@@ -67,6 +70,8 @@ pub(crate) struct ReservationOutcome {
     pub(crate) keep: bool,
     /// All its lines.
     pub(crate) lines: Vec<EndedLine>,
+    /// If it sold nothing: the allowances on which it had drawn.
+    pub(crate) draws_given_back: Vec<AllowanceKey>,
 }
 
 /// One line of a reservation that has ended.
@@ -102,6 +107,7 @@ impl ReservationOutcome {
             retaken_from: hold.retaken_from(),
             keep: hold.keep,
             lines: hold.lines().map(line).collect(),
+            draws_given_back: hold.draws_given_back().to_vec(),
         })
     }
 }
@@ -180,7 +186,9 @@ mod has {
     pub(super) const KEEP: u8 = 1 << 4;
     /// Each line tells what was taken out of it before the end.
     pub(super) const TAKEN_OUT: u8 = 1 << 5;
-    pub(super) const ALL: u8 = 0b11_1111;
+    /// The allowances on which it had drawn stand behind the lines.
+    pub(super) const DRAWS_GIVEN_BACK: u8 = 1 << 6;
+    pub(super) const ALL: u8 = 0b111_1111;
 }
 
 /// In the order of the numbers that files store. Never reorder.
@@ -201,7 +209,8 @@ impl OutcomeRecord for ReservationOutcome {
                 | flag(self.owner.is_some(), has::OWNER)
                 | flag(self.retaken_from.is_some(), has::RETAKEN_FROM)
                 | flag(self.keep, has::KEEP)
-                | flag(taken_out, has::TAKEN_OUT),
+                | flag(taken_out, has::TAKEN_OUT)
+                | flag(!self.draws_given_back.is_empty(), has::DRAWS_GIVEN_BACK),
         );
         put_varint(out, self.opening);
         out.extend(self.owner.iter().flat_map(|Owner(bytes)| bytes));
@@ -211,6 +220,10 @@ impl OutcomeRecord for ReservationOutcome {
             let counts = [line.level.0, line.sold, line.left, line.settled, line.taken_out];
             let counts = &counts[..4 + usize::from(taken_out)];
             counts.iter().for_each(|count| put_varint(out, u64::from(*count)));
+        }
+        if !self.draws_given_back.is_empty() {
+            put_varint(out, self.draws_given_back.len() as u64);
+            self.draws_given_back.iter().for_each(|key| put_allowance(out, key));
         }
     }
 
@@ -229,9 +242,24 @@ impl OutcomeRecord for ReservationOutcome {
             let taken_out = if is_there(has::TAKEN_OUT) { from.varint32()? } else { 0 };
             lines.push(EndedLine { level, sold, taken_out, left, settled });
         }
-        let known = flags & !has::ALL == 0;
+        let mut draws_given_back = Vec::new();
+        if is_there(has::DRAWS_GIVEN_BACK) {
+            for _ in 0..from.varint()? {
+                draws_given_back.push(allowance(from)?);
+            }
+        }
+        (flags & !has::ALL == 0).then_some(())?;
         let keep = is_there(has::KEEP);
-        known.then_some(Self { ended_at, standing, opening, owner, retaken_from, keep, lines })
+        Some(Self {
+            ended_at,
+            standing,
+            opening,
+            owner,
+            retaken_from,
+            keep,
+            lines,
+            draws_given_back,
+        })
     }
 }
 
@@ -263,6 +291,7 @@ fn transposed<T>(part: Option<Option<T>>) -> Option<Option<T>> {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
+    use crate::stock::allowance::key::{RuleNumber, SubjectHash};
     use proptest::prelude::*;
 
     fn id(random: u64) -> ReservationId {
@@ -285,7 +314,12 @@ mod tests {
             retaken_from: Some(id(1)),
             keep: lines.is_multiple_of(2),
             lines: (0..lines).map(line).collect(),
+            draws_given_back: (0..lines).map(|rule| key(RuleNumber(rule))).collect(),
         }
+    }
+
+    fn key(rule: RuleNumber) -> AllowanceKey {
+        AllowanceKey { rule, subject: SubjectHash([9; 16]) }
     }
 
     fn is_read_back<T: OutcomeRecord + Clone + PartialEq + std::fmt::Debug>(value: &T) -> usize {

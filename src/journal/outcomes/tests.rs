@@ -119,6 +119,7 @@ fn outcome(name: u64, value: u64, millis: u64) -> ReservationOutcome {
         retaken_from: value.is_multiple_of(5).then(|| id(value)),
         keep: value.is_multiple_of(3),
         lines: (0..=value).map(line).collect(),
+        draws_given_back: Vec::new(),
     }
 }
 

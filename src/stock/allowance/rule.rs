@@ -67,6 +67,9 @@ pub enum AskedAt {
     Sale,
 }
 
+/// The kind of subject of a limit that counts by stock level: the level itself.
+pub(crate) const BY_LEVEL: &str = "level";
+
 /// A rule, as it stands now. What it counts, its unit, its kind of subject and when it asks for one
 /// never change; a rule that has others is another rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,6 +101,11 @@ const AT_HOLD: &str = "hold";
 const AT_SALE: &str = "sale";
 
 impl RuleDefinition {
+    /// Whether it counts by stock level, and not by a subject that the call names.
+    pub(crate) fn is_by_level(&self) -> bool {
+        &*self.kind == BY_LEVEL
+    }
+
     /// The facts of the record that defines the rule. The products are its lines.
     pub(crate) fn facts(&self) -> Vec<(&'static str, String)> {
         let unit = match self.unit {
