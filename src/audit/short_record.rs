@@ -67,7 +67,7 @@ impl Extras {
     }
 
     /// These; `None` if they are too long for a row.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn new(
         key: Option<KeyParts<'_>>,
         notes: &Pairs,

@@ -25,6 +25,12 @@ struct MoreLimitOptions {
 impl LimitOptions {
     pub(super) const NONE: Self = Self { first: None, rest: None };
 
+    /// Whether the call says nothing of limits.
+    #[inline(always)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.first.is_none() && self.rest.is_none()
+    }
+
     /// Adds a subject. The last of its kind counts.
     #[inline]
     pub(crate) fn name(&mut self, mut subject: NamedSubject) {

@@ -279,7 +279,7 @@ impl<'a> Call<'a> {
 
     /// What a short record has besides its entry; `None` if there are no rows, or it is too much
     /// for one.
-    #[inline]
+    #[inline(always)]
     pub(super) fn extras(self, answer: Answer, draws: &[DrawMark]) -> Option<Extras> {
         if !self.engine.recorder.queue.make_rows() {
             return None;

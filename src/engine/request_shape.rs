@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::base::quantity::Quantity;
+use crate::engine::limit_options::LimitOptions;
 use crate::engine::place::{OwnLevel, OwnProduct, OwnWarehouse};
 use crate::engine::request_options::{RequestOptions, SafetyStock};
 use crate::idempotency::Fingerprint;
@@ -102,14 +103,21 @@ impl RequestShape {
         if options.safety_stock == SafetyStock::Pass {
             self.text("pass-safety-stock");
         }
-        for subject in options.limits.subjects() {
+        if !options.limits.is_empty() {
+            self.of_limits(&options.limits);
+        }
+        self
+    }
+
+    #[inline(never)]
+    fn of_limits(&mut self, limits: &LimitOptions) {
+        for subject in limits.subjects() {
             self.text("subject");
             self.0.bytes(subject.hash.as_bytes());
         }
-        for limit in options.limits.passed() {
+        for limit in limits.passed() {
             self.text("pass-limit").text(limit);
         }
-        self
     }
 
     /// Ends a chain of calls, for closures that return nothing.

@@ -232,7 +232,7 @@ impl Call<'_> {
             call.engine.ttl_limits.check_hold(ttl)?;
             let line = call.engine.line_to_sell(level, qty, call.safety_stock())?;
             if line.limited {
-                return Ok(call.take_basket(&[line], Purpose::Hold { ttl })?);
+                return call.take_limited_line(line, Purpose::Hold { ttl });
             }
             call.engine.hold(call, line, ttl)
         })
@@ -245,7 +245,7 @@ impl Call<'_> {
             let engine = call.engine;
             let line = engine.line_to_sell(level, qty, call.safety_stock())?;
             if line.limited {
-                return Ok(call.take_basket(&[line], Purpose::Sale { retaken_from: None })?);
+                return call.take_limited_line(line, Purpose::Sale { retaken_from: None });
             }
             if line.too_few().is_some() {
                 engine.look_for_overdue(line)?;
@@ -273,6 +273,17 @@ impl Call<'_> {
             recorded?;
             Ok(id)
         })
+    }
+
+    /// Takes a line under a limit: a basket of one. Never inline: the other lines' path is the
+    /// shorter for it.
+    #[inline(never)]
+    fn take_limited_line(
+        self,
+        line: ResolvedLine<'_>,
+        purpose: Purpose,
+    ) -> Result<ReservationId, ReserveError> {
+        Ok(self.take_basket(&[line], purpose)?)
     }
 }
 

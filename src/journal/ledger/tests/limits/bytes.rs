@@ -14,12 +14,12 @@ struct LimitBytes {
     groups: Vec<(&'static str, Vec<u32>)>,
     /// Rule, subject, used, permanent, and greatest maximum.
     allowances: Vec<(u32, u8, [u32; 3])>,
-    /// Places of allowances, levels, and units.
-    draws: Vec<(ReservationId, Vec<[u32; 3]>)>,
+    /// Places of allowances, levels, and units; rules and subjects of what was given back.
+    draws: Vec<(ReservationId, Vec<[u32; 3]>, Vec<(u32, u8)>)>,
 }
 
 /// Two reservations of a laptop and a mouse. Each draws one of each, under a rule of its own; and a
-/// unit is used for good.
+/// unit is used for good. A third one had drawn under both, and was released.
 fn sound() -> LimitBytes {
     LimitBytes {
         subjects: 1,
@@ -27,7 +27,11 @@ fn sound() -> LimitBytes {
         millis: 60_000,
         groups: vec![("first", vec![0]), ("second", vec![0, 1])],
         allowances: vec![(1, 7, [3, 1, 3]), (2, 8, [2, 0, 2])],
-        draws: vec![(id(1, 1), vec![[0, 0, 1], [0, 1, 1]]), (id(2, 1), vec![[1, 0, 1], [1, 1, 1]])],
+        draws: vec![
+            (id(1, 1), vec![[0, 0, 1], [0, 1, 1]], vec![]),
+            (id(2, 1), vec![[1, 0, 1], [1, 1, 1]], vec![]),
+            (id(4, 1), vec![], vec![(1, 7), (2, 8)]),
+        ],
     }
 }
 
@@ -67,11 +71,16 @@ impl LimitBytes {
             [*used, *permanent, ceiling << 1].into_iter().for_each(|it| number(out, it));
         }
         put_varint(out, self.draws.len() as u64);
-        for (id, draws) in &self.draws {
+        for (id, draws, given_back) in &self.draws {
             out.extend(id.to_halves().into_iter().flat_map(u64::to_le_bytes));
             put_varint(out, draws.len() as u64);
             for [place, level, units] in draws {
                 [*place, *level, units << 1].into_iter().for_each(|it| number(out, it));
+            }
+            put_varint(out, given_back.len() as u64);
+            for (rule, subject) in given_back {
+                number(out, *rule);
+                out.extend([*subject; 16]);
             }
         }
     }
@@ -79,11 +88,12 @@ impl LimitBytes {
     fn read(&self) -> Result<Ledger, &'static str> {
         let mut ledger = limited(&[]);
         ledger.limits.subjects = Some(ANN);
-        for slot in [1, 2, 3] {
+        for slot in [1, 2, 3, 4] {
             let steps = [(Reserved, LAPTOP, 1), (Reserved, MOUSE, 1)];
-            let steps = &steps[..if slot == 3 { 1 } else { 2 }];
+            let steps = &steps[..if slot > 2 { 1 } else { 2 }];
             apply(&mut ledger, &drawing(steps, id(slot, 1), &[])).expect("legal");
         }
+        step(&mut ledger, Returned, 1, id(4, 1), &[]);
         let mut bytes = ledger.to_bytes(10);
         // Without its own check value and four counts of nothing.
         bytes.truncate(bytes.len() - 21);
@@ -107,7 +117,7 @@ fn bytes_of_limits_that_no_ledger_writes_are_refused() {
     const NO_DRAW: &str = "a draw that can't be";
     const UNDEFINED: &str = "a limit of a product that was never defined";
     const TOO_MUCH: &str = "a ledger that promises too much";
-    let twists: [(PartTwist, &str); 30] = [
+    let twists: [(PartTwist, &str); 35] = [
         (|it| it.subjects = 2, "a check value of an unknown kind"),
         (|it| it.rules.swap(0, 1), UNSORTED),
         (|it| it.rules[1].1 = 1, UNSORTED),
@@ -131,13 +141,18 @@ fn bytes_of_limits_that_no_ledger_writes_are_refused() {
         (|it| it.allowances[0].2 = [3, 2, 3], TOO_MUCH),
         (|it| it.draws.swap(0, 1), UNSORTED),
         (|it| it.draws[1].0 = id(3, 1), NO_DRAW),
-        (|it| it.draws[1].0 = id(4, 1), "draws of a hold that is not there"),
+        (|it| it.draws[1].0 = id(5, 1), "draws of a hold that is not there"),
         (|it| it.draws[1].0 = id(2, 2), "draws of a hold that is not there"),
         (|it| it.draws[1].1.swap(0, 1), UNSORTED),
         (|it| it.draws[1].1[1] = it.draws[1].1[0], UNSORTED),
         (|it| it.draws[1].1[0][0] = 2, NO_DRAW),
         (|it| it.draws[1].1[0][2] = 0, NO_DRAW),
         (|it| it.draws[1].1.clear(), NO_DRAW),
+        (|it| it.draws[1].2.push((1, 7)), NO_DRAW),
+        (|it| it.draws[2].2.swap(0, 1), UNSORTED),
+        (|it| it.draws[2].2[1] = it.draws[2].2[0], UNSORTED),
+        (|it| it.draws[2].2[1].0 = 3, NO_DRAW),
+        (|it| it.draws[2].2.clear(), NO_DRAW),
     ];
     for (number, (twist, expected)) in twists.into_iter().enumerate() {
         let mut parts = sound();
@@ -151,6 +166,6 @@ fn bytes_of_limits_that_no_ledger_writes_are_refused() {
 fn draws_of_one_hold_in_two_parts_are_refused() {
     let mut parts = sound();
     let second = parts.draws[0].1.split_off(1);
-    parts.draws.insert(1, (parts.draws[0].0, second));
+    parts.draws.insert(1, (parts.draws[0].0, second, vec![]));
     assert_eq!(parts.read().map(drop), Err("limits out of order"));
 }

@@ -154,7 +154,7 @@ fn full() -> Ledger {
         }
     }
     step(&mut ledger, Sold, 1, id(3, 1), &[mark(RuleNumber(5), 0, 1)]);
-    // A hold that has drawn and given all back is as one that never drew.
+    // One that has given all back remembers on what it had drawn.
     step(&mut ledger, Reserved, 1, id(4, 1), &[mark(RULE, 0, 4)]);
     step(&mut ledger, Returned, 1, id(4, 1), &[]);
     step(&mut ledger, Sold, 1, id(2, 1), &[]);
@@ -171,6 +171,8 @@ fn limits_are_read_back_from_a_checkpoint() {
     assert_eq!(again.limits.subjects, ledger.limits.subjects);
     assert!(ledger.holds.all().all(|hold| again.holds.at(hold.id) == Some(hold)));
     assert_eq!(ledger.holds.all().filter(|hold| hold.has_draws()).count(), 3);
+    let remembered: Vec<_> = ledger.holds.all().flat_map(|hold| hold.draws_given_back()).collect();
+    assert_eq!(remembered, [&mark(RULE, 0, 4).key]);
     assert!(ledger.limits.allowances.values().any(|allowance| allowance.permanent == 2));
 }
 
