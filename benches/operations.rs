@@ -11,7 +11,7 @@ use common::engine::{Engine, name};
 use common::ledger::{Durability, TTL};
 use common::workload::{Access, Picks};
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
-use stockade::{BasketLine, InventoryManager, LevelHandle, ReservationId};
+use stockade::{BasketLine, InventoryManager, LevelHandle, Owner, ReservationId};
 
 const ACCESS: Access = Access::Zipf(10_000);
 /// Operations that are made in a row before what they leave behind is cleared away, off the clock.
@@ -152,6 +152,34 @@ fn holds(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// A look at the four holds of one owner of 50,000, with the index of holders and without.
+fn holders(criterion: &mut Criterion) {
+    const OWNERS: u32 = 50_000;
+    let owner = |number: u32| Owner(u128::from(number).to_be_bytes());
+    let mut group = criterion.benchmark_group("operations/holders");
+    let units = ACCESS.units();
+    let engines = [
+        ("through all slots", Engine::open(Durability::InMemory, &units)),
+        ("by the index", Engine::open_indexed(&units)),
+    ];
+    for (way, engine) in engines {
+        let manager = &engine.manager;
+        let mut picks = ACCESS.picks(|index| engine.levels[index], 1);
+        for hold in 0..4 * OWNERS {
+            let request = manager.request().owner(owner(hold % OWNERS));
+            request.reserve(picks.next(), 1, TTL).expect("in stock");
+        }
+        let mut asked = 0;
+        group.bench_function(BenchmarkId::new("holds of an owner", way), |bencher| {
+            bencher.iter(|| {
+                asked = (asked + 12_345) % OWNERS;
+                manager.holds_of(owner(asked))
+            });
+        });
+    }
+    group.finish();
+}
+
 fn stock(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("operations");
     group.warm_up_time(Duration::from_millis(300)).measurement_time(Duration::from_secs(1));
@@ -236,5 +264,5 @@ fn baskets(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, holds, stock, baskets);
+criterion_group!(benches, holds, holders, stock, baskets);
 criterion_main!(benches);

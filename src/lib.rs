@@ -91,8 +91,8 @@ pub use base::quantity::{InvalidQuantity, MAX_UNITS};
 pub use engine::{
     BasketLine, Builder, ConfirmOrRetake, Durability, Health, HoldRequest, InventoryManager,
     KeyAnswer, KeyLookup, LevelRef, LevelSnapshot, LimitUsage, Limits, OperationKind,
-    OutcomeFigures, ProductRef, Refusals, Release, Request, ReservationCursor, ReservationPage,
-    SaleRequest, Shutdown, Stats, Totals, TransferDecision, TransferRequest,
+    OutcomeFigures, ProductRef, Refusals, Release, ReleasedHolds, Request, ReservationCursor,
+    ReservationPage, SaleRequest, Shutdown, Stats, Totals, TransferDecision, TransferRequest,
     TransferRequestBuilder, TransferRequestId, TransferRequestStatus, WarehouseLevel, WarehouseRef,
     WarehouseSpec, WeakInventoryManager, WhenDurable, WhenFull,
 };

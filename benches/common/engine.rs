@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use stockade::{InventoryManager, LevelHandle, OperationKind, ReservationId, ReserveError};
+use stockade::{
+    Builder, InventoryManager, LevelHandle, OperationKind, ReservationId, ReserveError,
+};
 
 use super::ledger::{About, Durability, Ledger, Session, TTL, Writer};
 use super::machine::threads_named;
@@ -68,9 +70,24 @@ impl Engine {
         Self::open_waiting(durability, Waiting::AtEachStep, units)
     }
 
+    /// The same with an index of holders, in memory.
+    pub(crate) fn open_indexed(units: &[u32]) -> Self {
+        let builder = InventoryManager::builder().index_holders(true);
+        Self::open_built(builder, Durability::InMemory, Waiting::AtEachStep, units)
+    }
+
     /// The same; these calls wait if the engine is synced.
     pub(crate) fn open_waiting(durability: Durability, waiting: Waiting, units: &[u32]) -> Self {
-        let mut builder = InventoryManager::builder().warehouse("SF").subject_secret([7; 16]);
+        Self::open_built(InventoryManager::builder(), durability, waiting, units)
+    }
+
+    fn open_built(
+        builder: Builder,
+        durability: Durability,
+        waiting: Waiting,
+        units: &[u32],
+    ) -> Self {
+        let mut builder = builder.warehouse("SF").subject_secret([7; 16]);
         let journal = (durability != Durability::InMemory).then(|| Arc::new(Directory::new()));
         if let Some(directory) = &journal {
             builder = builder.journal(&directory.0);

@@ -75,6 +75,7 @@ pub use maintenance::consumers::{Consumer, ConsumerStatus, Undone};
 pub use opening::builder::Builder;
 pub use opening::limits::{Limits, WhenFull};
 pub use opening::spec::WarehouseSpec;
+pub use ops::release_holds::ReleasedHolds;
 pub use place::{BasketLine, LevelRef, ProductRef, WarehouseRef};
 #[cfg(feature = "journal")]
 pub use prefetch::Prefetch;

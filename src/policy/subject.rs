@@ -5,7 +5,6 @@ use std::num::NonZeroU128;
 
 use crate::base::sip::Sip;
 use crate::stock::allowance::key::SubjectHash;
-use crate::stock::handle::LevelIndex;
 
 /// The longest name of a kind, in bytes.
 pub(crate) const MAX_KIND_BYTES: usize = 16;
@@ -73,11 +72,6 @@ impl SubjectHasher {
     pub(crate) fn check_value(&self) -> Option<SubjectHash> {
         self.subject("the secret", b"of this journal").map(|check| check.hash)
     }
-}
-
-/// What stands for a stock level where that is the subject. It is no secret.
-pub(crate) fn of_level(level: LevelIndex) -> SubjectHash {
-    SubjectHash::from_halves([u64::from(level.0), u64::MAX])
 }
 
 #[cfg(all(test, not(loom)))]

@@ -3,6 +3,7 @@
 pub(crate) mod chain;
 pub(crate) mod deadlines;
 pub(crate) mod free_list;
+pub(crate) mod holders;
 pub(crate) mod id;
 pub(crate) mod line;
 pub(crate) mod slot;

@@ -5,6 +5,7 @@
 //! table grows by a segment at a time as live holds become more, up to a configured maximum.
 
 mod draws;
+mod holders;
 mod quarantine;
 pub(crate) mod restore;
 mod scan;
@@ -17,6 +18,7 @@ use crate::base::sync::{Fenced, fenced};
 use crate::reservation::chain::{Chain, NO_SLOT, SlotNumber};
 use crate::reservation::deadlines::Deadlines;
 use crate::reservation::free_list::{FreeList, Retention};
+use crate::reservation::holders::HolderIndex;
 use crate::reservation::id::ReservationId;
 use crate::reservation::line::SlotLine;
 use crate::reservation::slot::{ChainName, LinkContent, Read, ReadLink, ReservationRecord, Slot};
@@ -32,6 +34,8 @@ pub(crate) struct Slots {
     /// reservation.
     quarantine: Quarantine,
     deadlines: Deadlines,
+    /// Who has which live holds, if the builder asked for it.
+    holders: Option<HolderIndex>,
 }
 
 /// A slot that one thread has taken, and no other thread can reach.
@@ -125,6 +129,7 @@ impl Slots {
             free_list: FreeList::new(max_slots, threads, retention),
             quarantine: Quarantine::new(),
             deadlines: Deadlines::new(room),
+            holders: None,
         }
     }
 
@@ -137,6 +142,9 @@ impl Slots {
         record: ReservationRecord,
         expires_at: Timestamp,
     ) {
+        if self.holders.is_some() {
+            self.enter_holders(record.id, record.owner, record.chain);
+        }
         slot.slot.admit(slot.state, &record, Phase::Pending, expires_at);
         self.deadlines.note(slot.number, expires_at, &slot.taken);
     }
@@ -338,6 +346,9 @@ impl Slots {
     /// those are shipped or cancelled; and if its draws still count, until that is over.
     #[inline(always)]
     pub(crate) fn retire(&self, number: SlotNumber, chain: Chain, unsettled: bool, now: Timestamp) {
+        if self.holders.is_some() {
+            self.leave_holders(number, chain);
+        }
         if !chain.stays(unsettled) {
             self.retire_all(number, chain, now);
         }

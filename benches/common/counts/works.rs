@@ -31,7 +31,9 @@ pub(crate) enum Work {
     BufferedPair,
     /// Reserve with a key, an owner and a note; confirm the oldest with a key: what a shop calls.
     RealPair,
-    /// The same with a buffered journal.
+    /// The same with an index of holders.
+    IndexedRealPair,
+    /// The same with a buffered journal, and no index.
     BufferedRealPair,
     /// Reserve a product that is sold out.
     Refused,
@@ -50,11 +52,12 @@ pub(crate) enum Work {
 }
 
 impl Work {
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::LoopAlone,
         Self::Pair,
         Self::BufferedPair,
         Self::RealPair,
+        Self::IndexedRealPair,
         Self::BufferedRealPair,
         Self::Refused,
         Self::Released,
@@ -71,6 +74,7 @@ impl Work {
             Self::Pair => "plain pair",
             Self::BufferedPair => "plain pair, buffered",
             Self::RealPair => "real pair",
+            Self::IndexedRealPair => "real pair, indexed",
             Self::BufferedRealPair => "real pair, buffered",
             Self::Refused => "refused reserve",
             Self::Released => "reserve and release",
@@ -93,6 +97,7 @@ impl Work {
             Self::Pair => Shop::open(Durability::InMemory).work(units, Shop::pair),
             Self::BufferedPair => Shop::open(Durability::Buffered).work(units, Shop::pair),
             Self::RealPair => Shop::open(Durability::InMemory).work(units, Shop::real_pair),
+            Self::IndexedRealPair => Shop::open_indexed().work(units, Shop::real_pair),
             Self::BufferedRealPair => {
                 Shop::open(Durability::Buffered).work(units, Shop::real_pair);
             }
@@ -146,7 +151,14 @@ fn the_count_ends() {
 
 impl Shop {
     fn open(durability: Durability) -> Self {
-        let engine = Engine::open(durability, &ACCESS.units());
+        Self::of(Engine::open(durability, &ACCESS.units()))
+    }
+
+    fn open_indexed() -> Self {
+        Self::of(Engine::open_indexed(&ACCESS.units()))
+    }
+
+    fn of(engine: Engine) -> Self {
         let manager = engine.manager.clone();
         let mut picks = ACCESS.picks(|index| engine.levels[index], 1);
         let demand = (0..DRAWS).map(|_| picks.next()).collect();

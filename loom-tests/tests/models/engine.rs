@@ -10,7 +10,7 @@ use crate::base::sync::ArrayQueue;
 use crate::record::{Entry, Ledger};
 use crate::reservation::chain::Chain;
 use crate::reservation::free_list::Retention;
-use crate::reservation::id::ReservationId;
+use crate::reservation::id::{Owner, ReservationId};
 use crate::reservation::line::SlotLine;
 use crate::reservation::slot::{LinkContent, ReservationRecord};
 use crate::reservation::slots::{HeldSlot, Lookup, ReadReservation, Slots};
@@ -77,6 +77,7 @@ pub struct Engine {
     pub slots: Slots,
     queue: ArrayQueue<Entry>,
     capacity: u32,
+    owner: Option<Owner>,
 }
 
 /// What became of a call that ends a hold, or extends it.
@@ -104,7 +105,14 @@ impl Engine {
             slots: slots_of(max_slots),
             queue: ArrayQueue::new(64),
             capacity,
+            owner: None,
         }
+    }
+
+    /// With an index of holders, and every hold this owner's.
+    pub fn of_owner(capacity: u32, max_slots: u32, owner: Owner) -> Self {
+        let slots = slots_of(max_slots).with_holder_index(1);
+        Self { slots, owner: Some(owner), ..Self::new(capacity, max_slots) }
     }
 
     fn log(&self, entry: Entry) {
@@ -156,7 +164,7 @@ impl Engine {
         }
         let id = ReservationId::new(at(born), slot.number(), born);
         let line = SlotLine::new(LEVEL, units);
-        let record = ReservationRecord { id, owner: None, line, chain: Chain::NONE };
+        let record = ReservationRecord { id, owner: self.owner, line, chain: Chain::NONE };
         self.log_and_give(Entry::Reserved(id, units), || {
             self.slots.publish(slot, record, at(expires_at));
         });

@@ -117,7 +117,7 @@ fn two_scans_raise_no_bound_above_what_is_live() {
 
 /// Ends what is overdue in the real slots, the way the sweeper does: where the engine's bound says
 /// that nothing is due, it does not look.
-fn sweep(engine: &Engine, now: u64) -> u32 {
+pub fn sweep(engine: &Engine, now: u64) -> u32 {
     let slots: &Slots = &engine.slots;
     if !slots.is_due(at(now)) {
         return 0;

@@ -61,6 +61,7 @@ mod allowances;
 mod circulation;
 mod commit;
 mod expiry;
+mod holders;
 mod keys;
 mod law1_one_swap;
 mod law2_take_log_give;

@@ -7,7 +7,6 @@ use crate::base::error::LimitError;
 use crate::engine::allowances::plan::{Draw, DrawPlan, LimitedLine};
 use crate::engine::call::Call;
 use crate::policy::rule_book::LiveRule;
-use crate::policy::subject::of_level;
 use crate::reservation::slot::draw::SlotDraw;
 use crate::stock::allowance::key::{AllowanceKey, SubjectHash};
 use crate::stock::allowance::rule::{AskedAt, LimitCounts, LimitUnit};
@@ -92,7 +91,7 @@ impl<'a> Call<'a> {
             Taking::SaleOfHeld => true,
         };
         let subject = match rule.tag {
-            None => Some(of_level(level)),
+            None => Some(SubjectHash::of_level(level)),
             Some(kind) => self.options().limits.subject_of(kind),
         };
         if subject.is_none() && is_asked && !self.options().limits.passes(&rule.name) {

@@ -6,7 +6,6 @@ use crate::engine::place::{LevelRef, ProductRef};
 use crate::engine::request::{HoldRequest, SaleRequest};
 use crate::engine::{Engine, InventoryManager};
 use crate::policy::rule_book::LiveRule;
-use crate::policy::subject::of_level;
 use crate::stock::allowance::key::{AllowanceKey, SubjectHash};
 use crate::stock::allowance::rule::LimitUnit;
 use crate::stock::handle::ProductIndex;
@@ -77,7 +76,7 @@ impl InventoryManager {
         if !rule.is_by_level() {
             return Err(DefineLimitError::Unknown { limit: limit.into() });
         }
-        Ok(engine.usage(rule, of_level(handle)))
+        Ok(engine.usage(rule, SubjectHash::of_level(handle)))
     }
 
     /// The subjects that have drawn most under a limit, the most first: their hashes, as entries

@@ -74,9 +74,11 @@ impl Assembly {
         let (limits, parallelism) = (builder.limits, parallelism());
         let sweeper = builder.sweeper && builder.threads;
         let tag = catalog.tag();
+        let slots = Slots::with_room(room, limits.max_reservations, parallelism, limits.retention);
+        let indexes = builder.index_holders;
         let engine = Engine {
             catalog,
-            slots: Slots::with_room(room, limits.max_reservations, parallelism, limits.retention),
+            slots: if indexes { slots.with_holder_index(parallelism) } else { slots },
             keys: Arc::new(IdempotencyMap::new(limits.keys)),
             on_duplicate: match builder.backpressure {
                 Backpressure::Wait => OnDuplicate::Wait,

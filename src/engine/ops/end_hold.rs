@@ -143,7 +143,7 @@ impl Call<'_> {
         }
     }
 
-    fn release(self, id: ReservationId) -> Result<Release, ReleaseError> {
+    pub(super) fn release(self, id: ReservationId) -> Result<Release, ReleaseError> {
         let shape = |it: &mut RequestShape| it.named("release").reservation(id).end();
         self.keyed(OperationKind::Release, shape, |call| {
             call.engine.admit()?;

@@ -6,6 +6,7 @@ pub(super) mod end_hold;
 mod fulfill;
 pub(super) mod hold_end;
 mod partial;
+pub(super) mod release_holds;
 pub(super) mod reserve;
 pub(super) mod resolved_line;
 mod retake;

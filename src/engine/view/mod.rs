@@ -1,6 +1,7 @@
 //! Views of the engine from outside: its reservations, its counts, its figures and its health.
 
 pub(super) mod filed;
+pub(super) mod holders;
 pub(super) mod outcome;
 mod overdue;
 pub(super) mod queries;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::base::error::NotStarted;
 use crate::engine::{Engine, InventoryManager, Refusal};
+use crate::reservation::holders::HolderIndex;
 
 /// Figures of an engine. Each one is read by itself, so together they do not show one instant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +43,9 @@ pub struct Stats {
     pub slots_free: usize,
     /// The maximum number of slots.
     pub slots_max: u32,
+    /// Entries in the index of holders: one for each owner and for each subject of a live hold. 0
+    /// without the index ([`Builder::index_holders`](crate::Builder::index_holders)).
+    pub holders_indexed: usize,
     /// Idempotency keys in memory, with those of calls under way, and retakes.
     pub keys: usize,
     /// The maximum number of keys in memory.
@@ -180,6 +184,7 @@ impl Engine {
             oldest_record: slots.oldest.map(|at| now.saturating_since(at)),
             slots_free: slots.free,
             slots_max: self.max_slots,
+            holders_indexed: self.slots.holders().map_or(0, HolderIndex::len),
             keys: self.keys.len(),
             keys_max: self.keys.most(),
             oldest_key: keys.oldest.map(|at| now.saturating_since(at)),

@@ -232,6 +232,9 @@ impl Slots {
         let record =
             ReservationRecord { id: reservation.id, owner: reservation.owner, line, chain };
         let phase = reservation.phase();
+        if phase == Phase::Pending {
+            self.enter_holders(record.id, record.owner, chain);
+        }
         head.slot.admit(head.state, &record, phase, reservation.expires_at);
         let due = if phase == Phase::Pending { Some(reservation.expires_at) } else { counted };
         if let Some(due) = due {

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::stock::handle::LevelIndex;
+
 /// The number of a rule. Numbers rise, and none is used again: a rule that is defined anew after it
 /// was dropped has another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -25,6 +27,17 @@ impl SubjectHash {
     pub(crate) fn to_halves(self) -> [u64; 2] {
         let all = u128::from_le_bytes(self.0);
         [all as u64, (all >> 64) as u64]
+    }
+
+    /// What stands for a stock level where that is the subject. It is no secret.
+    pub(crate) fn of_level(level: LevelIndex) -> Self {
+        Self::from_halves([u64::from(level.0), u64::MAX])
+    }
+
+    /// Whether it stands for a level. No hash of a subject does: that would be a guess of 96 bits.
+    pub(crate) fn is_level(self) -> bool {
+        let [level, mark] = self.to_halves();
+        mark == u64::MAX && level <= u64::from(u32::MAX)
     }
 
     /// The bytes of the hash.
