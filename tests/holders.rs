@@ -42,9 +42,10 @@ fn stock(manager: &InventoryManager) {
     for place in [SHOE, SOCK, MUG, ("NYC", "SHOE")] {
         manager.add_stock(place, 1_000, "SUPPLIER").expect("room");
     }
+    // A customer's draw is not the first of its hold.
+    manager.define_limit(LimitRule::by_level("cap", 900).products(["SHOE"])).expect("a limit");
     let each = LimitRule::new("each", "customer", 100).products(["SHOE"]);
     manager.define_limit(each).expect("a limit");
-    manager.define_limit(LimitRule::by_level("cap", 900).products(["SHOE"])).expect("a limit");
     let card = LimitRule::new("card", "card", 100).products(["MUG"]).asked_at_sale();
     manager.define_limit(card).expect("a limit");
 }

@@ -1,5 +1,5 @@
-//! Asking the limits over what a call takes: which subjects of the call draw under which rules, and,
-//! at the first look, whether a limit refuses.
+//! Asking the limits over what a call takes: which subjects of the call draw under which rules,
+//! and, at the first look, whether a limit refuses.
 
 use std::sync::Arc;
 

@@ -8,6 +8,8 @@ pub(super) mod limits;
 pub(super) mod open;
 #[cfg(feature = "journal")]
 mod restore;
+#[cfg(feature = "journal")]
+mod restore_limits;
 pub(super) mod spec;
 
 use crate::base::error::BuildError;

@@ -31,6 +31,7 @@ use crate::engine::opening::assembly::{Assembly, no_thread};
 use crate::engine::opening::builder::Builder;
 use crate::engine::opening::limits::check;
 use crate::engine::opening::restore::{self, Restoring};
+use crate::engine::opening::restore_limits::check_secret;
 use crate::engine::openings::Openings;
 use crate::journal::follow::auditor::{Auditing, Auditor};
 use crate::journal::follow::outcome_upkeep::OutcomeUpkeep;
@@ -138,7 +139,7 @@ pub(in crate::engine) fn open(
 
     // 5. Check.
     let slots = restore::check_sizes(&replayed.ledger, &builder.limits)?;
-    restore::check_secret(&replayed.ledger, builder.subject_secret)?;
+    check_secret(&replayed.ledger, builder.subject_secret)?;
     builder.warehouses = restore::warehouses(&replayed.ledger, builder.warehouses)?;
     let room = slots.max(builder.limits.max_reservations as usize);
 

@@ -23,7 +23,8 @@ impl InventoryManager {
     /// # let manager = stockade::InventoryManager::builder().warehouse("SF").build()?;
     /// # manager.add_stock(("SF", "SHOE"), 100, "SUPPLIER")?;
     /// let ann = Owner([7; 16]);
-    /// let hold = manager.request().owner(ann).reserve(("SF", "SHOE"), 2, Duration::from_secs(60))?;
+    /// let request = manager.request().owner(ann);
+    /// let hold = request.reserve(("SF", "SHOE"), 2, Duration::from_secs(60))?;
     /// let found = manager.holds_of(ann);
     /// assert_eq!((found.len(), found[0].id), (1, hold));
     /// # Ok::<(), stockade::Error>(())
@@ -100,7 +101,7 @@ impl Engine {
             if !is_own {
                 return None;
             }
-            // Another hold may have come into the slot during the look: is it the one that was seen?
+            // Another hold may have come into the slot during the look.
             match self.slots.read(record.id, |_| {}) {
                 ReadReservation::Found { record: again, .. } => {
                     return (again.owner == record.owner).then_some(record.id);

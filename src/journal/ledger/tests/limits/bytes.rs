@@ -3,6 +3,9 @@
 use super::*;
 use crate::base::bytes::put_varint;
 
+/// A hold; places of allowances, levels, and units; rules and subjects of what was given back.
+type DrawsOfHold = (ReservationId, Vec<[u32; 3]>, Vec<(u32, u8)>);
+
 /// Bytes of limits, part by part. As it begins, they are sound.
 #[derive(Clone)]
 struct LimitBytes {
@@ -14,8 +17,7 @@ struct LimitBytes {
     groups: Vec<(&'static str, Vec<u32>)>,
     /// Rule, subject, used, permanent, and greatest maximum.
     allowances: Vec<(u32, u8, [u32; 3])>,
-    /// Places of allowances, levels, and units; rules and subjects of what was given back.
-    draws: Vec<(ReservationId, Vec<[u32; 3]>, Vec<(u32, u8)>)>,
+    draws: Vec<DrawsOfHold>,
 }
 
 /// Two reservations of a laptop and a mouse. Each draws one of each, under a rule of its own; and a
