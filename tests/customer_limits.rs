@@ -268,6 +268,35 @@ fn a_call_may_pass_a_limit_with_a_reason_and_draws_all_the_same() {
 }
 
 #[test]
+fn a_maximum_changes_and_nothing_else_of_its_limit() {
+    let (manager, _) = shop();
+    let all = two_each(LimitCounts::SalesWithin(DAY)).reservations().group("drop");
+    manager.define_limit(all).expect("a limit");
+    let ann = manager.request().subject("customer", "ann");
+    ann.sell(SHOE, 7).expect("one order");
+    let before = manager.limits();
+    manager.set_limit_maximum("two each", 0).expect("a limit");
+    assert!(ann.sell(SHOE, 1).is_err());
+    manager.set_limit_maximum("two each", 3).expect("a limit");
+    assert_eq!(manager.usage("two each", "ann").map(|it| (it.used, it.maximum)), Ok((1, 3)));
+    ann.sell(SOCK, 1).expect("the second order");
+    ann.sell(SHOE, 1).expect("the third");
+    assert!(ann.sell(SHOE, 1).is_err());
+    manager.set_limit_maximum("two each", 2).expect("a limit");
+    assert_eq!(manager.limits(), before);
+    let unknown = manager.set_limit_maximum("no such", 1);
+    assert!(matches!(unknown, Err(DefineLimitError::Unknown { .. })), "{unknown:?}");
+    let above = manager.set_limit_maximum("two each", u32::MAX);
+    assert!(matches!(above, Err(DefineLimitError::OutOfBounds { .. })), "{above:?}");
+    assert_eq!(manager.limits(), before);
+    let told = log_of(&manager).into_iter().filter_map(|it| it.note("maximum").map(str::to_owned));
+    let mut told: Vec<String> = told.collect();
+    // Each stands in an entry for each product.
+    told.dedup();
+    assert_eq!(told, ["2", "0", "3", "2"]);
+}
+
+#[test]
 fn limits_change_and_take_nothing_back() {
     let (manager, _) = shop();
     manager.define_limit(two_each(LimitCounts::Sales)).expect("a limit");

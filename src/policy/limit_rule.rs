@@ -21,17 +21,26 @@ use crate::stock::allowance::rule::{AskedAt, BY_LEVEL, LimitCounts, LimitUnit};
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use = "a limit binds once it is defined"]
+#[non_exhaustive]
 pub struct LimitRule {
-    pub(crate) name: String,
-    pub(crate) kind: String,
+    /// Its name. One limit of a name is in force at a time.
+    pub name: String,
+    /// The kind of its subjects.
+    pub kind: String,
     /// The subject is the stock level.
-    pub(crate) by_level: bool,
-    pub(crate) maximum: u32,
-    pub(crate) unit: LimitUnit,
-    pub(crate) counts: LimitCounts,
-    pub(crate) asked: AskedAt,
-    pub(crate) group: Option<String>,
-    pub(crate) products: Vec<String>,
+    pub by_level: bool,
+    /// The most that a subject may have.
+    pub maximum: u32,
+    /// In what it counts.
+    pub unit: LimitUnit,
+    /// Which draws count.
+    pub counts: LimitCounts,
+    /// When a call has to name the subject.
+    pub asked: AskedAt,
+    /// The group of products that it covers.
+    pub group: Option<String>,
+    /// The products that it covers besides those of the group.
+    pub products: Vec<String>,
 }
 
 impl LimitRule {

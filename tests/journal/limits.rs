@@ -77,6 +77,7 @@ fn an_opening_restores_limits_and_what_is_drawn_under_them() {
     let expected = [3, 3, 1, 2, 2, 2, 1, 0, 0, 0, 0, 0, 1];
     assert_eq!(drawn(&manager), expected);
     assert!(manager.verify().expect("a journal").is_sound());
+    manager.set_limit_maximum("a day", 11).expect("a limit");
     let limits = manager.limits();
     drop(manager);
 

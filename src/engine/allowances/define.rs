@@ -69,6 +69,30 @@ impl InventoryManager {
         self.engine.define_limit(&limit)
     }
 
+    /// Raises or lowers the maximum of a limit, and leaves all else as it is. A lower maximum takes
+    /// nothing back, and refuses the next that would draw more; 0 refuses everyone. Waits as
+    /// [`define_limit`](Self::define_limit) does.
+    ///
+    /// # Errors
+    /// [`DefineLimitError::Unknown`] if there is none of this name.
+    /// [`DefineLimitError::OutOfBounds`] if the maximum is above 2^31-1.
+    ///
+    /// ```
+    /// # use stockade::LimitRule;
+    /// # let builder = stockade::InventoryManager::builder().warehouse("SF");
+    /// # let manager = builder.subject_secret([7; 16]).build()?;
+    /// # manager.add_stock(("SF", "SHOE"), 100, "SUPPLIER")?;
+    /// manager.define_limit(LimitRule::new("each", "customer", 2).products(["SHOE"]))?;
+    /// let ann = manager.request().subject("customer", "ann");
+    /// ann.sell(("SF", "SHOE"), 2)?;
+    /// manager.set_limit_maximum("each", 3)?;
+    /// ann.sell(("SF", "SHOE"), 1)?;
+    /// # Ok::<(), stockade::Error>(())
+    /// ```
+    pub fn set_limit_maximum(&self, name: &str, maximum: u32) -> Result<(), DefineLimitError> {
+        self.engine.set_limit_maximum(name, maximum)
+    }
+
     /// Drops a limit: it binds no call that begins after this one. What was drawn is given back as
     /// its rule said, and nobody asks. A limit that is defined under the name later is a new one,
     /// and begins to count at 0. Waits as [`define_limit`](Self::define_limit) does.
@@ -152,12 +176,24 @@ impl Engine {
         check_count(products.len())?;
         self.change_rules(|now, book| {
             let rule = definition(limit, products.into_iter().collect(), book)?;
-            let record = self.recorder.event(EventType::LimitDefined).at(now);
-            let record = about(record, &rule.products);
-            let facts = rule.facts();
-            let record = facts.iter().fold(record, |it, (name, value)| it.text(name, value));
-            Ok((record, move |engine: &Self| engine.rules.define(rule)))
+            Ok((self.definition_record(now, &rule), move |engine: &Self| engine.rules.define(rule)))
         })
+    }
+
+    fn set_limit_maximum(&self, name: &str, maximum: u32) -> Result<(), DefineLimitError> {
+        check_maximum(maximum)?;
+        self.change_rules(|now, book| {
+            let unknown = || DefineLimitError::Unknown { limit: name.into() };
+            let known = book.definition(name).ok_or_else(unknown)?;
+            let rule = RuleDefinition { maximum, ..next_version(known) };
+            Ok((self.definition_record(now, &rule), move |engine: &Self| engine.rules.define(rule)))
+        })
+    }
+
+    /// The record of a rule as it is to stand.
+    fn definition_record(&self, now: Timestamp, rule: &RuleDefinition) -> RecordBuilder<'_> {
+        let record = about(self.recorder.event(EventType::LimitDefined).at(now), &rule.products);
+        rule.facts().iter().fold(record, |it, (name, value)| it.text(name, value))
     }
 
     fn drop_limit(&self, name: &str) -> Result<(), DefineLimitError> {
@@ -273,9 +309,7 @@ fn check_bounds(limit: &LimitRule) -> Result<(), DefineLimitError> {
     if limit.kind == BY_LEVEL && !limit.by_level {
         return refuse("the kind of subject", "a word other than \"level\": see by_level");
     }
-    if limit.maximum > MAX_UNITS {
-        return refuse("the maximum", "at most 2^31-1");
-    }
+    check_maximum(limit.maximum)?;
     let longest = Duration::from_millis(Timestamp::MAX.as_millis());
     match limit.window() {
         Some(window) if window < Duration::from_millis(1) || window > longest => {
@@ -292,6 +326,18 @@ fn check_bounds(limit: &LimitRule) -> Result<(), DefineLimitError> {
     Ok(())
 }
 
+fn check_maximum(maximum: u32) -> Result<(), DefineLimitError> {
+    let (setting, expected) = ("the maximum", "at most 2^31-1");
+    if maximum > MAX_UNITS {
+        return Err(DefineLimitError::OutOfBounds { setting, expected });
+    }
+    Ok(())
+}
+
+fn next_version(known: RuleDefinition) -> RuleDefinition {
+    RuleDefinition { version: known.version.saturating_add(1), ..known }
+}
+
 /// The rule as it is to stand: a new one, or the change of one.
 fn definition(
     limit: &LimitRule,
@@ -305,7 +351,7 @@ fn definition(
             if !same {
                 return Err(DefineLimitError::Redefined { limit: known.name });
             }
-            RuleDefinition { version: known.version.saturating_add(1), ..known }
+            next_version(known)
         }
         None => RuleDefinition {
             number: book.next_number().ok_or(DefineLimitError::TooMany { most: MOST_RULES })?,
