@@ -14,7 +14,8 @@ use stockade::{
 use uuid::Uuid;
 
 use super::given::{
-    CABLES, FORGOTTEN, Given, LAPTOPS, LOST, MINE, OURS, PHONES, SPARE, SPARE_REQUEST,
+    CABLES, FIRST_LIMITED, FORGOTTEN, Given, LAPTOPS, LOST, MINE, MUGS, OURS, PHONES, SPARE,
+    SPARE_REQUEST,
 };
 use super::told::{Told, told, told_approval};
 
@@ -202,6 +203,33 @@ fn fulfil_by_strategy(it: &Call<'_>) -> Told {
     let order = PriorityOrder::new(["NYC".to_owned(), "SF".to_owned()]);
     let (product, units) = (it.product("LAPTOP"), it.units(5));
     told(it.hold_request().fulfill_by(product, units, &order, it.ttl(8)))
+}
+
+fn reserve_for_a_subject(it: &Call<'_>) -> Told {
+    let request = it.request().subject("customer", it.or("ann", "bob"));
+    told(request.reserve(it.level(MUGS), it.units(2), it.ttl(5)))
+}
+
+fn sell_past_a_limit(it: &Call<'_>) -> Told {
+    let request = it.request().subject("customer", it.or("ann", "bob")).subject("card", "c1");
+    let request = request.pass_limit(it.or("drop", "cards"), "a gift");
+    told(request.sell(it.level(MUGS), it.units(3)))
+}
+
+fn basket_for_two_subjects(it: &Call<'_>) -> Told {
+    let request = it.request().subject("card", it.or("c1", "c2"));
+    let request = request.subject("customer", it.or("ann", "bob")).owner(MINE);
+    let lines = it.lines(&[(PHONES, 2), (MUGS, 1)]);
+    told(request.reserve_basket(&lines, it.ttl(6)))
+}
+
+fn confirm_with_a_card(it: &Call<'_>) -> Told {
+    told(it.request().subject("card", it.or("c1", "c2")).confirm(it.hold()))
+}
+
+fn confirm_lines_with_a_card(it: &Call<'_>) -> Told {
+    let request = it.request().subject("card", it.or("c2", "c1"));
+    told(request.confirm_lines(it.hold(), &it.lines(&[(MUGS, 1)])))
 }
 
 fn confirm(it: &Call<'_>) -> Told {
@@ -393,6 +421,13 @@ pub(crate) const ROWS: &[Row] = &[
     row("whole: partly sold", WHOLE, By::Name, confirm_or_retake_whole),
     row("release: partly sold", "release", By::Name, release),
     row(LOST, "release", By::Name, release),
+    // Those that the first three sets lack: limits.
+    row(FIRST_LIMITED, "reserve", By::Name, reserve_for_a_subject),
+    row("sell: passes a limit", "sell", By::Handle, sell_past_a_limit),
+    row("basket: for two subjects", "basket", By::Name, basket_for_two_subjects),
+    row("confirm: with a card", "confirm", By::Name, confirm_with_a_card),
+    row("confirm-lines: with a card", "confirm-lines", By::Name, confirm_lines_with_a_card),
+    row("whole: late, for a subject", WHOLE, By::Name, confirm_or_retake_whole),
 ];
 
 const REST: &str = "confirm-lines-and-release-rest";

@@ -6,15 +6,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use stockade::{
-    ApproveBelow, BasketLine, Builder, ConfirmOrRetake, InventoryManager, JournalOptions, Limits,
-    ManualClock, NoReservation, Owner, ReservationId, ReservationStatus, TransferRequestId,
-    WarehouseSpec,
+    ApproveBelow, BasketLine, Builder, ConfirmOrRetake, InventoryManager, JournalOptions,
+    LimitCounts, LimitRule, Limits, ManualClock, NoReservation, Owner, ReservationId,
+    ReservationStatus, TransferRequestId, WarehouseSpec,
 };
 
 pub(crate) const LAPTOPS: (&str, &str) = ("SF", "LAPTOP");
 pub(crate) const PHONES: (&str, &str) = ("SF", "PHONE");
 pub(crate) const CABLES: (&str, &str) = ("SF", "CABLE");
 const DESKS: (&str, &str) = ("SF", "DESK");
+/// Under limits. The older sets lack it.
+pub(crate) const MUGS: (&str, &str) = ("SF", "MUG");
 pub(crate) const WAREHOUSES: [&str; 3] = ["SF", "NYC", "LA"];
 pub(crate) const PRODUCTS: [&str; 4] = ["LAPTOP", "PHONE", "CABLE", "DESK"];
 
@@ -31,6 +33,9 @@ pub(crate) const FORGOTTEN: &str = "release: a forgotten hold";
 
 /// The row of a hold that an earlier opening made, and a crash took.
 pub(crate) const LOST: &str = "release: lost in a crash";
+
+/// The first row of a product under limits.
+pub(crate) const FIRST_LIMITED: &str = "reserve: for a subject";
 
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -56,6 +61,7 @@ pub(crate) fn engine(clock: &Arc<ManualClock>, retained: u64) -> Builder {
                 .key_retention(YEAR, 10_000),
         )
         .approval_policy(ApproveBelow::new(2))
+        .subject_secret([7; 16])
 }
 
 /// Small segments in this folder, and a checkpoint after each.
@@ -109,12 +115,48 @@ impl Stage<'_> {
     /// Before the row with this name.
     pub(crate) fn before(&mut self, row: &str) {
         self.clock.advance(SECOND);
+        if row == FIRST_LIMITED {
+            self.limit();
+        }
         if let Some(hold) = self.hold_for(row) {
             self.given.holds.insert(row.to_owned(), hold);
         }
         if let Some(request) = self.request_for(row) {
             self.given.requests.insert(row.to_owned(), request);
         }
+    }
+
+    /// Before the rows of limits: rules of each kind, a group, a version, and one that is dropped.
+    fn limit(&self) {
+        let manager = self.manager;
+        manager.add_stock(MUGS, 90, "SUPPLIER").expect("room");
+        let rule = |name, kind, maximum| LimitRule::new(name, kind, maximum).products(["MUG"]);
+        let drop = LimitRule::new("drop", "customer", 20).group("mugs");
+        manager.add_to_group("mugs", &["MUG".into(), "CABLE".into()]).expect("products");
+        manager.remove_from_group("mugs", &["CABLE".into()]).expect("a product");
+        let day = LimitCounts::SalesWithin(24 * HOUR);
+        let rules = [
+            drop.counts(LimitCounts::SalesKept),
+            rule("cards", "card", 20).asked_at_sale(),
+            rule("orders", "customer", 9).counts(day).reservations(),
+            rule("cart", "customer", 9).counts(LimitCounts::Holds),
+            LimitRule::by_level("checkout", 40).products(["MUG"]),
+            rule("no more", "household", 1),
+        ];
+        rules.into_iter().for_each(|rule| manager.define_limit(rule).expect("a limit"));
+        manager.set_limit_maximum("orders", 15).expect("a limit");
+        manager.drop_limit("no more").expect("a limit");
+    }
+
+    /// A hold under the limits.
+    fn limited(&self, card: Option<&str>) -> ReservationId {
+        let request = self.manager.request().subject("customer", "ann");
+        let request = match card {
+            Some(card) => request.subject("card", card),
+            None => request,
+        };
+        let lines = [(LAPTOPS, 1), (MUGS, 2)].map(|(place, units)| BasketLine::new(place, units));
+        request.reserve_basket(&lines, HOUR).expect("stock")
     }
 
     /// After all rows: settings, an erased note, a hold that expires.
@@ -155,6 +197,8 @@ impl Stage<'_> {
             "confirm: one line" | "release: one line" | "extend: longer" => one(HOUR),
             "extend: no longer than it stands" => one(11 * HOUR),
             "confirm: a basket" | "release: a basket" => self.held(),
+            "confirm: with a card" | "confirm-lines: with a card" => self.limited(None),
+            "whole: late, for a subject" => self.released(self.limited(Some("c1"))),
             "whole: in time" => self.held(),
             "whole: late" => self.released(self.held()),
             "whole: retaken before" => self.retaken(),

@@ -3,12 +3,12 @@
 use std::fmt::Write;
 
 use stockade::{
-    AuditEntry, AuditFilter, InventoryManager, NoReservation, NoTransferRequest, ReservationId,
-    ReservationStatus, TransferFailure, TransferRequestStatus,
+    AuditEntry, AuditFilter, InventoryManager, LimitRule, NoReservation, NoTransferRequest,
+    ReservationId, ReservationStatus, TransferFailure, TransferRequestStatus,
 };
 
 use super::calls::Row;
-use super::given::{PRODUCTS, WAREHOUSES};
+use super::given::{MUGS, PRODUCTS, WAREHOUSES};
 
 /// Counts, settings, reservations and transfer requests, one on each line.
 pub(crate) fn state(manager: &InventoryManager, ids: &[ReservationId], rows: &[&Row]) -> String {
@@ -30,6 +30,9 @@ pub(crate) fn state(manager: &InventoryManager, ids: &[ReservationId], rows: &[&
             ));
         }
     }
+    for limit in manager.limits() {
+        line(format!("limit {} maximum {}{}", limit.name, limit.maximum, drawn(manager, &limit)));
+    }
     for id in ids {
         line(reservation(manager, *id));
     }
@@ -42,6 +45,21 @@ pub(crate) fn state(manager: &InventoryManager, ids: &[ReservationId], rows: &[&
             Some(shown) => line(shown),
             None => break,
         }
+    }
+    text
+}
+
+/// What those who are named in the rows have drawn.
+fn drawn(manager: &InventoryManager, limit: &LimitRule) -> String {
+    let name = &limit.name;
+    if limit.by_level {
+        let used = manager.usage_of_level(name, MUGS).expect("a level").used;
+        return format!(" {} {} {used}", MUGS.0, MUGS.1);
+    }
+    let mut text = String::new();
+    for who in ["ann", "bob", "c1", "c2"] {
+        let used = manager.usage(name, who).expect("a limit").used;
+        write!(text, " {who} {used}").expect("a string takes any text");
     }
     text
 }
@@ -141,6 +159,11 @@ fn entry(it: &AuditEntry) -> String {
     field("owner", it.owner.map(|owner| owner.0[0].to_string()));
     field("expires", it.expires_at.map(|moment| moment.as_millis().to_string()));
     field("from", it.retaken_from.map(|id| id.to_string()));
+    for draw in it.limits.iter() {
+        let (used, most) = (draw.used_after, draw.maximum);
+        let shown = format!("{} version {} {used} of {most}", draw.rule, draw.version);
+        field("draws", Some(format!("{} under {shown} passed {}", draw.subject, draw.passed)));
+    }
     field("noted", (!pairs.is_empty()).then(|| pairs.join(" ")));
     text
 }
