@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use stockade::{
     AdjustmentType, AuditFilter, BasketLine, Durability, EntryType, InventoryManager, JournalError,
-    JournalReader, NoReservation, ReservationId, ReservationStatus,
+    JournalReader, LimitCounts, LimitRule, NoReservation, ReservationId, ReservationStatus,
 };
 
 use super::random::{PRODUCTS, WAREHOUSES, builder, journal};
@@ -23,6 +23,10 @@ use super::{count, folder, result_of, run, stockade, text};
 const VICTIM: &str = "STOCKADE_CRASH_VICTIM";
 const HOLD: Duration = Duration::from_secs(600);
 const CLERKS: u64 = 3;
+/// Each may hold so many units at a time.
+const CUSTOMERS: u64 = 30;
+const HELD_EACH: u32 = 3;
+const SECRET: [u8; 16] = [7; 16];
 
 fn number(variable: &str, otherwise: u64) -> u64 {
     std::env::var(variable).ok().and_then(|text| text.parse().ok()).unwrap_or(otherwise)
@@ -55,11 +59,13 @@ fn notebook(folder: &str) -> String {
 #[ignore = "run by the tests below, to be killed"]
 fn victim() {
     let Ok(folder) = std::env::var(VICTIM) else { return };
-    let manager = builder(journal(&folder).sync_interval(Duration::from_millis(5))).build();
+    let journal = journal(&folder).sync_interval(Duration::from_millis(5));
+    let manager = builder(journal).subject_secret(SECRET).build();
     let manager = manager.expect("a journal that a crash has left");
     for (warehouse, product) in WAREHOUSES.iter().flat_map(|w| PRODUCTS.map(|p| (*w, p))) {
         manager.add_stock((warehouse, product), 500, "SUPPLIER").expect("room");
     }
+    limit(&manager);
     thread::scope(|scope| {
         for clerk in 0..CLERKS {
             let manager = &manager;
@@ -67,6 +73,16 @@ fn victim() {
             scope.spawn(move || serve(manager, File::create(name).expect("a notebook"), clerk));
         }
     });
+}
+
+/// What customers may hold at a time, and what they have bought. The last changes with each victim.
+fn limit(manager: &InventoryManager) {
+    let rule = |name, most| LimitRule::new(name, "customer", most).products(PRODUCTS);
+    let held = rule("held", HELD_EACH).counts(LimitCounts::Holds);
+    let bought = rule("bought", 10_000 + std::process::id() % 100).counts(LimitCounts::SalesKept);
+    for limit in [held, bought] {
+        manager.define_limit(limit).expect("a limit");
+    }
 }
 
 /// One thread of a victim. A line is one write, so a killed process loses no written line.
@@ -78,7 +94,8 @@ fn serve(manager: &InventoryManager, mut notes: File, clerk: u64) {
         let durably = if random.below(3) == 0 { Durability::Synced } else { Durability::Buffered };
         let mut done = String::new();
         let mut note = |what: &str, id: ReservationId| done += &format!("{what} {id}\n");
-        let request = || manager.request().durability(durably);
+        let customer = [random.below(CUSTOMERS) as u8];
+        let request = || manager.request().durability(durably).subject("customer", customer);
         match random.below(8) {
             0 => drop(manager.add_stock(place, 40, "SUPPLIER")),
             1..=3 => {
@@ -98,7 +115,7 @@ fn serve(manager: &InventoryManager, mut notes: File, clerk: u64) {
                 let id = holds.swap_remove(random.below(holds.len() as u64) as usize);
                 let (what, ended) = match random.below(2) {
                     0 => ("Sold", request().confirm(id).is_ok()),
-                    _ => ("Returned", request().release(id).is_ok()),
+                    _ => ("Returned", manager.request().durability(durably).release(id).is_ok()),
                 };
                 if ended {
                     note(what, id);
@@ -185,7 +202,7 @@ fn check_engine(folder: &str, told: &[(EntryType, ReservationId)], context: &str
         fs::copy(&from, Path::new(&copy).join(from.file_name().expect("a name"))).expect("a copy");
     }
     let stock = JournalReader::new(&copy).stock(None).expect("it was verified");
-    let manager = builder(journal(&copy)).without_threads().build();
+    let manager = builder(journal(&copy)).without_threads().subject_secret(SECRET).build();
     let manager = manager.unwrap_or_else(|error| panic!("{context}: {error}"));
     for row in &stock.rows {
         let place = (&*row.warehouse, &*row.product);
@@ -198,6 +215,7 @@ fn check_engine(folder: &str, told: &[(EntryType, ReservationId)], context: &str
         let held: u32 = own.map(|line| line.held).sum();
         assert_eq!(live.held(), held, "{context}: units held in {place:?}");
     }
+    check_limits(&manager, context);
     let mut last: HashMap<ReservationId, EntryType> = HashMap::new();
     for (what, id) in told {
         let reserved = *what == AdjustmentType::Reserved.into();
@@ -219,6 +237,24 @@ fn check_engine(folder: &str, told: &[(EntryType, ReservationId)], context: &str
     }
     drop(manager);
     fs::remove_dir_all(&copy).expect("a folder");
+}
+
+/// Checks that what customers hold is what has been drawn for them, and no more than they may.
+fn check_limits(manager: &InventoryManager, context: &str) {
+    let drawn = manager.verify().expect("a journal").broken_allowances;
+    assert!(drawn.is_empty(), "{context}: {drawn:?}");
+    // The first victim may not have come so far.
+    for limit in manager.limits() {
+        for customer in 0..CUSTOMERS as u8 {
+            let usage = manager.usage(&limit.name, [customer]).expect("a limit");
+            assert!(usage.used <= usage.maximum, "{context}: {customer} {usage:?}");
+            if limit.counts == LimitCounts::Holds {
+                let holds = manager.holds_of_subject("customer", [customer]);
+                let held: u32 = holds.iter().flat_map(|it| &it.lines).map(|line| line.held).sum();
+                assert_eq!(usage.used, held, "{context}: what {customer} holds");
+            }
+        }
+    }
 }
 
 /// Ends engines under load, one after another, on journals that each engine resumes for a while.
