@@ -43,6 +43,8 @@ pub(super) struct Draw {
     pub(super) drawn: u32,
     /// It was taken when units were sold that were held without it.
     pub(super) of_sale: bool,
+    /// All of it was given back before the end of the hold.
+    pub(super) early: bool,
     pub(super) until: Option<u64>,
 }
 
@@ -222,11 +224,12 @@ impl Model {
         }
     }
 
-    /// The engine ends and is opened again. The journal keeps no draw of which nothing is left: a
-    /// hold that has given back all is nobody's afterwards, and a retake has to say whom it is for.
+    /// The engine ends and is opened again. Of what a hold has given back, the journal knows for
+    /// whom its end gave back: for them a retake draws.
     pub(super) fn restart(&mut self) {
         for hold in &mut self.holds {
-            hold.draws.retain(|draw| draw.drawn > 0);
+            let unsold = matches!(hold.phase, Phase::Released | Phase::Expired);
+            hold.draws.retain(|draw| draw.drawn > 0 || unsold && !draw.early);
         }
     }
 
@@ -271,7 +274,15 @@ impl Model {
                     continue;
                 };
                 let of_sale = taking == Taking::SaleOfHeld;
-                let draw = Draw { line, rule: number, subject, drawn: units, of_sale, until: None };
+                let draw = Draw {
+                    line,
+                    rule: number,
+                    subject,
+                    drawn: units,
+                    of_sale,
+                    early: false,
+                    until: None,
+                };
                 plan.draws.push(draw);
                 let same = |it: &&mut Planned| (it.rule, it.subject) == (number, subject);
                 let counted =

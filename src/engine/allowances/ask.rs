@@ -101,26 +101,26 @@ impl<'a> Call<'a> {
         Ok(subject)
     }
 
-    /// Why a limit refuses one line at the first look, if nothing is due that might give back. Most
+    /// Whether no limit refuses one line at the first look. False if that is not certain: a limit
+    /// would refuse, but something is due that might give back, or the call passes limits. Most
     /// refusals of a drop end here, before anything is planned.
+    ///
+    /// # Errors
+    /// The refusal of a limit.
     #[inline]
-    pub(in crate::engine) fn refused_at_once(
+    pub(in crate::engine) fn fits_at_once(
         self,
         taking: Taking,
         line: LimitedLine<'_>,
-    ) -> Option<LimitError> {
+    ) -> Result<bool, LimitError> {
         let engine = self.engine;
         let table = engine.catalog.allowances();
         if !self.options().limits.passed().is_empty() {
-            return None;
+            return Ok(false);
         }
         let mut refusal = None;
         for rule in engine.rules_over(line.level.product_index()) {
-            let subject = match self.drawer(taking, rule, line.handle) {
-                Ok(Some(subject)) => subject,
-                Ok(None) => continue,
-                Err(no_subject) => return Some(no_subject),
-            };
+            let Some(subject) = self.drawer(taking, rule, line.handle)? else { continue };
             let used = table.used(AllowanceKey { rule: rule.number, subject });
             let asked = rule.amount(line.units);
             let maximum = rule.bound().maximum;
@@ -129,12 +129,12 @@ impl<'a> Call<'a> {
                 refusal = Some((rule, maximum, used, asked));
             }
         }
-        let (rule, maximum, used, asked) = refusal?;
+        let Some((rule, maximum, used, asked)) = refusal else { return Ok(true) };
         if engine.slots.is_due(engine.now()) {
-            return None;
+            return Ok(false);
         }
         let limit = Arc::clone(&rule.name);
-        Some(LimitError::Reached { limit, maximum, used, asked, overdue_left: false })
+        Err(LimitError::Reached { limit, maximum, used, asked, overdue_left: false })
     }
 
     /// Refuses to pass a limit that there is none of: most likely the name is misspelled.

@@ -49,6 +49,8 @@ pub(in crate::engine) struct DrawPlan<'e> {
     by_number: ShortList<u32, FEW>,
     /// The units were held without these draws.
     pub(super) of_sale: bool,
+    /// A look before the plan has found room.
+    seen_to_fit: bool,
 }
 
 /// What a call draws besides what it takes: a [`DrawPlan`], or [`NoDraws`]. Most calls draw
@@ -140,7 +142,19 @@ impl<'e> DrawPlan<'e> {
     #[inline]
     pub(in crate::engine) fn none(engine: &'e Engine) -> Self {
         let (allowances, draws) = (ShortList::new(), ShortList::new());
-        Self { engine, allowances, draws, pinned: 0, by_number: ShortList::new(), of_sale: false }
+        let (by_number, of_sale, seen_to_fit) = (ShortList::new(), false, false);
+        Self { engine, allowances, draws, pinned: 0, by_number, of_sale, seen_to_fit }
+    }
+
+    /// Notes whether a look before the plan has found room: then no other is taken. The commit
+    /// decides, whatever a look has found.
+    pub(in crate::engine) fn note_look(&mut self, fits: bool) {
+        self.seen_to_fit = fits;
+    }
+
+    /// What [`note_look`](Self::note_look) has noted.
+    pub(in crate::engine) fn was_seen_to_fit(&self) -> bool {
+        self.seen_to_fit
     }
 
     /// Adds what a line draws under a rule.

@@ -96,15 +96,16 @@ impl<'a> Call<'a> {
             level: it.level,
             units: it.qty.get(),
         };
+        let mut plan = DrawPlan::none(engine);
         // What is short is told of first.
         if let [line] = basket.wanted
             && enough(basket.wanted)
-            && let Some(refusal) = self.refused_at_once(taking, limited((0, line)))
         {
-            return Err(engine.refuse_limited(refusal));
+            let fits = self.fits_at_once(taking, limited((0, line)));
+            let fits = fits.map_err(|refusal| engine.refuse_limited::<BasketError>(refusal))?;
+            plan.note_look(fits);
         }
         let lines = (0..).zip(basket.wanted).map(limited);
-        let mut plan = DrawPlan::none(engine);
         self.plan_draws(taking, lines, &[], &mut plan)
             .map_err(|refusal| engine.refuse_limited::<BasketError>(refusal))?;
         // A commit has no more lines than the longest basket.
@@ -291,6 +292,9 @@ impl Engine {
             };
         };
         if enough(wanted) {
+            if plan.was_seen_to_fit() {
+                return Ok(());
+            }
             match plan.refusal(false) {
                 None => return Ok(()),
                 Some(refusal) if !self.slots.is_due(now) => {
