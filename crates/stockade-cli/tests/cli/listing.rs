@@ -5,7 +5,10 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
-use stockade::{AdjustmentType, AuditEntry, AuditFilter, JournalReader, Timestamp};
+use stockade::{
+    AdjustmentType, AuditEntry, AuditFilter, EntryDraw, InventoryManager, JournalReader, LimitRule,
+    Timestamp,
+};
 
 use super::random::{OPENING, PRODUCTS, Shop, WAREHOUSES, owner};
 use super::{folder, run, stockade, text};
@@ -23,6 +26,17 @@ fn shop(name: &str) -> (String, Shop) {
     }
     shop.flush();
     (folder, shop)
+}
+
+fn draw(draw: &EntryDraw) -> Value {
+    json!({
+        "rule": draw.rule,
+        "version": draw.version,
+        "subject": draw.subject.to_string(),
+        "maximum": draw.maximum,
+        "used_after": draw.used_after,
+        "passed": draw.passed,
+    })
 }
 
 fn row(entry: &AuditEntry) -> Value {
@@ -46,6 +60,7 @@ fn row(entry: &AuditEntry) -> Value {
         "metadata": metadata,
         "record": entry.record,
         "key": entry.key.map(|key| key.to_string()),
+        "limits": entry.limits.iter().map(draw).collect::<Vec<Value>>(),
     })
 }
 
@@ -144,6 +159,7 @@ fn csv_says_the_same_and_the_table_is_for_people() {
                 Value::Null => String::new(),
                 Value::String(text) => text.clone(),
                 Value::Object(pairs) if pairs.is_empty() => String::new(),
+                Value::Array(draws) if draws.is_empty() => String::new(),
                 Value::Object(pairs) => {
                     let found: Value = serde_json::from_str(field).expect("JSON");
                     assert_eq!(found, Value::Object(pairs.clone()));
@@ -155,12 +171,53 @@ fn csv_says_the_same_and_the_table_is_for_people() {
         }
         rows += 1;
     }
-    assert_eq!((rows, names.len()), (all.len(), 15));
+    assert_eq!((rows, names.len()), (all.len(), 16));
     let table = text(&run(&["audit", "log", &folder]).stdout);
     assert_eq!(table.lines().count(), all.len() + 1);
     for word in ["quantity", "TransferredIn", "fromWarehouse=", "reservationId=", "tab\\there"] {
         assert!(table.contains(word), "no {word:?} in the table");
     }
+}
+
+#[test]
+fn an_entry_says_what_it_counts_under_limits() {
+    let folder = folder("log-limits");
+    let manager = InventoryManager::builder().warehouse("SF").subject_secret([7; 16]);
+    let manager = manager.journal(&*folder).build().expect("a new journal");
+    manager.add_stock(("SF", "SHOE"), 9, "SUPPLIER").expect("room");
+    let rule = LimitRule::new("two each", "customer", 2).products(["SHOE"]);
+    manager.define_limit(rule).expect("a limit");
+    let ann = manager.request().subject("customer", "ann");
+    ann.sell(("SF", "SHOE"), 2).expect("two");
+    ann.pass_limit("two each", "a gift").sell(("SF", "SHOE"), 1).expect("passed");
+    manager.flush().wait().expect("written");
+    let log = manager.audit_log().query(&AuditFilter::new().limit(usize::MAX)).entries;
+    drop(manager);
+    let reserved = ["--type", "Reserved"];
+    let rows = listed(&[&[&*folder], &reserved[..]].concat());
+    let expected: Vec<Value> =
+        log.iter().filter(|it| it.entry_type == AdjustmentType::Reserved.into()).map(row).collect();
+    assert_eq!(rows, expected);
+    let told = |row: &Value| {
+        let draw = &row["limits"][0];
+        (draw["used_after"].clone(), draw["maximum"].clone(), draw["passed"].clone())
+    };
+    let told: Vec<_> = rows.iter().map(told).collect();
+    assert_eq!(told, [(2.into(), 2.into(), false.into()), (3.into(), 2.into(), true.into())]);
+
+    let output = run(&[&["audit", "log", &folder], &reserved[..], &["--format", "csv"]].concat());
+    let mut reader = csv::Reader::from_reader(&*output.stdout);
+    for (record, row) in reader.records().zip(&rows) {
+        let record = record.expect("CSV");
+        let cell = record.get(record.len() - 1).expect("the last column");
+        assert_eq!(serde_json::from_str::<Value>(cell).expect("JSON"), row["limits"]);
+    }
+    let table = text(&run(&[&["audit", "log", &folder], &reserved[..]].concat()).stdout);
+    let subject = rows[0]["limits"][0]["subject"].as_str().expect("a hash");
+    for told in [format!(" limit=0:{subject} 2/2"), format!(" limit=0:{subject} 3/2 passed")] {
+        assert!(table.contains(&told), "{table}");
+    }
+    assert!(!table.contains("ann"), "an id is in the log");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::io;
 
 use serde::Serialize;
-use stockade::AuditEntry;
+use stockade::{AuditEntry, EntryDraw};
 
 use crate::audit::time::shown;
 use crate::report::safe_json;
@@ -31,6 +31,22 @@ pub(super) struct EntryRow<'a> {
     record: u64,
     /// The hash of its call's idempotency key.
     key: Option<String>,
+    /// What its units count under limits. CSV has it as text.
+    limits: Vec<DrawRow>,
+}
+
+/// What the units of an entry count under a limit.
+#[derive(Debug, Serialize)]
+struct DrawRow {
+    /// The number of the limit, and its version.
+    rule: u32,
+    version: u32,
+    /// The hash of the subject.
+    subject: String,
+    maximum: u32,
+    used_after: u32,
+    /// The call passed the limit.
+    passed: bool,
 }
 
 /// Pairs of text. CSV has no nested values, so there they are one field of text.
@@ -66,7 +82,7 @@ impl Serialize for Notes<'_> {
     }
 }
 
-pub(super) const COLUMNS: [&str; 15] = [
+pub(super) const COLUMNS: [&str; 16] = [
     "sequence",
     "at",
     "at_ms",
@@ -82,6 +98,7 @@ pub(super) const COLUMNS: [&str; 15] = [
     "metadata",
     "record",
     "key",
+    "limits",
 ];
 
 impl<'a> EntryRow<'a> {
@@ -102,6 +119,20 @@ impl<'a> EntryRow<'a> {
             metadata: Notes(entry.metadata()),
             record: entry.record,
             key: entry.key.map(|key| key.to_string()),
+            limits: entry.limits.iter().map(DrawRow::from).collect(),
+        }
+    }
+}
+
+impl From<&EntryDraw> for DrawRow {
+    fn from(draw: &EntryDraw) -> Self {
+        Self {
+            rule: draw.rule,
+            version: draw.version,
+            subject: draw.subject.to_string(),
+            maximum: draw.maximum,
+            used_after: draw.used_after,
+            passed: draw.passed,
         }
     }
 }
@@ -120,6 +151,10 @@ pub(super) fn csv_line(entry: &AuditEntry) -> io::Result<Vec<u8>> {
         [] => String::new(),
         _ => safe_json(serde_json::to_string(&row.metadata)?),
     };
+    let limits = match &*row.limits {
+        [] => String::new(),
+        draws => serde_json::to_string(draws)?,
+    };
     csv_record([
         &*row.sequence.to_string(),
         &row.at,
@@ -136,6 +171,7 @@ pub(super) fn csv_line(entry: &AuditEntry) -> io::Result<Vec<u8>> {
         &metadata,
         &row.record.to_string(),
         &text(&row.key),
+        &limits,
     ])
 }
 

@@ -4,7 +4,7 @@
 use std::mem;
 
 use console::{Style, measure_text_width};
-use stockade::{AdjustmentType, AuditEntry, EntryType};
+use stockade::{AdjustmentType, AuditEntry, EntryDraw, EntryType};
 
 use crate::audit::time::shown;
 use crate::report::printable;
@@ -77,7 +77,13 @@ impl Table {
         let is_later = entry.record != entry.sequence;
         let record = is_later.then(|| ("record", entry.record.to_string().into()));
         let hash = entry.key.map(|key| ("key", key.to_string().into()));
+        let drawn = |draw: &EntryDraw| {
+            let passed = if draw.passed { " passed" } else { "" };
+            let EntryDraw { rule, subject, used_after, maximum, .. } = draw;
+            ("limit", format!("{rule}:{subject} {used_after}/{maximum}{passed}").into())
+        };
         let typed = owner.into_iter().chain(until).chain(record).chain(hash);
+        let typed = typed.chain(entry.limits.iter().map(drawn));
         for (key, value) in entry.metadata_view().into_iter().chain(typed) {
             let detail = format!("{}={}", printable(key), printable(&value));
             row.detail(&detail, &Style::new());
