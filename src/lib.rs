@@ -30,6 +30,7 @@
 //! - `journal` (default): a write-ahead log on disk, with recovery, checkpoints and an auditor.
 //!   Without this feature the engine lives in memory, and does not depend on blake3, rayon and
 //!   rustix.
+//! - `serde`: writes what the library shows, and reads what it takes: ids, times, answers, limits.
 //! - `testing`: for tests of services that embed the engine: seeded ids, an engine without
 //!   background threads, a sink that fails on command, threads that are refused, and with
 //!   `journal` a simulated disk.
@@ -81,11 +82,12 @@ pub use base::clock::{Clock, ClockApart, ManualClock, SystemClock, Timestamp};
 pub use base::error::{
     AddError, Applied, ApproveError, BasketError, BuildError, CallError, ConfirmError,
     DefineLimitError, ErrorKind, ExtendError, FlushError, FulfillError, Gone, InvalidInput,
-    InvalidKey, InvalidName, InvalidReservationId, InvalidText, InvalidTtl, JournalError, KeyError,
-    LimitError, MAX_NAME_BYTES, MutationError, NoReservation, NoTransferRequest, NotOpen,
-    NotStarted, PartialError, PlaceError, Reason, RedactError, RejectError, ReleaseError,
-    RemoveError, RequestTransferError, ReserveError, RetakeError, SettingError, ShipError,
-    ShortLine, SnapshotError, SoldLinesError, TransferError, TransferFailure, Uncertain,
+    InvalidKey, InvalidName, InvalidOwner, InvalidReservationId, InvalidText, InvalidTtl,
+    JournalError, KeyError, LimitError, MAX_NAME_BYTES, MutationError, NoReservation,
+    NoTransferRequest, NotOpen, NotStarted, PartialError, PlaceError, Reason, RedactError,
+    RejectError, ReleaseError, RemoveError, RequestTransferError, ReserveError, RetakeError,
+    SettingError, ShipError, ShortLine, SnapshotError, SoldLinesError, TransferError,
+    TransferFailure, Uncertain,
 };
 pub use base::quantity::{InvalidQuantity, MAX_UNITS};
 pub use engine::{

@@ -37,6 +37,7 @@ pub(crate) fn of_line(draws: &[DrawMark], line: usize) -> &[DrawMark] {
 /// A draw on the allowance of a subject, as an entry shows it: the units of this entry count under
 /// a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct EntryDraw {
     /// The number of the rule. Numbers are never used again.

@@ -205,6 +205,7 @@ error_table! {
 /// An owned value: it stays valid when the entry leaves the log. Names and metadata are shared, so
 /// a clone costs a few reference counts and no allocation.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct AuditEntry {
     /// The sequence number: the entry's id and its place in the log. The first entry has 1, and
@@ -241,8 +242,36 @@ pub struct AuditEntry {
     /// What the entry's units draw on the allowances of customers, if limits count them: of a
     /// reserve, and of a sale at which a subject was first named.
     pub limits: Arc<[EntryDraw]>,
+    #[cfg_attr(feature = "serde", serde(serialize_with = "serialize_notes"))]
     pub(crate) metadata: Arc<[(String, String)]>,
 }
+
+/// Notes as a map. A name that an entry of an earlier version has twice has a list of its values.
+#[cfg(feature = "serde")]
+fn serialize_notes<S: serde::Serializer>(
+    notes: &Arc<[(String, String)]>,
+    to: S,
+) -> Result<S::Ok, S::Error> {
+    use serde::ser::SerializeMap;
+
+    let values = |name: &str| -> Vec<&str> {
+        let own = notes.iter().filter(|(known, _)| known == name);
+        own.map(|(_, value)| value.as_str()).collect()
+    };
+    let mut map = to.serialize_map(None)?;
+    for (at, (name, value)) in notes.iter().enumerate() {
+        if notes[..at].iter().all(|(known, _)| known != name) {
+            match &*values(name) {
+                [_] => map.serialize_entry(name, value)?,
+                values => map.serialize_entry(name, values)?,
+            }
+        }
+    }
+    map.end()
+}
+
+#[cfg(feature = "serde")]
+crate::base::serialize::as_text!(AdjustmentType EventType EntryType);
 
 impl AuditEntry {
     /// The notes, in the order in which they were added: source, reason, order number ...

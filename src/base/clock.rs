@@ -85,6 +85,25 @@ impl fmt::Display for Timestamp {
     }
 }
 
+#[cfg(feature = "serde")]
+impl serde::Serialize for Timestamp {
+    /// Writes the milliseconds since 1970.
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_u64(self.0)
+    }
+}
+
+#[cfg(feature = "serde")]
+impl<'de> serde::Deserialize<'de> for Timestamp {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let millis = u64::deserialize(from)?;
+        if millis > Self::MAX.0 {
+            return Err(serde::de::Error::custom("a moment after the end of time"));
+        }
+        Ok(Self(millis))
+    }
+}
+
 /// So many seconds after any moment, there is none any more.
 const LONGER_THAN_TIME: u64 = 1 << 33;
 

@@ -13,6 +13,8 @@ pub(crate) mod lines;
 pub(crate) mod on_demand;
 pub(crate) mod parking;
 pub(crate) mod quantity;
+#[cfg(feature = "serde")]
+pub(crate) mod serialize;
 pub(crate) mod shard;
 pub(crate) mod short_list;
 pub(crate) mod sip;

@@ -9,6 +9,8 @@ use crate::reservation::view::ReservationStatus;
 /// What a release did. In each case the hold holds no units afterwards, and a repeat of the call
 /// moves none. In `Released`, `AlreadyReleased` and `Expired` the reservation has sold nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[must_use = "says whether this call released anything"]
 #[non_exhaustive]
 pub enum Release {
@@ -85,6 +87,8 @@ impl Release {
 
 /// What `confirm_or_retake` found and did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[must_use = "holds the id of a new reservation"]
 #[non_exhaustive]
 pub enum ConfirmOrRetake {
@@ -126,6 +130,8 @@ impl ConfirmOrRetake {
 /// The answer that is stored with an idempotency key: what a retry of its call would get.
 /// [`InventoryManager::answer_of`](crate::InventoryManager::answer_of) looks it up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[must_use = "holds what the first call did"]
 #[non_exhaustive]
 pub enum KeyAnswer {

@@ -4,6 +4,8 @@ use crate::audit::record::{FACTS_OF_TRANSFERS, KEEP_NOTE};
 
 /// What has happened to a call's record when the call returns.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum Durability {
     /// The record is queued. It is written within milliseconds, and it is on the disk within the
     /// journal's `JournalOptions::sync_interval`. A killed process can lose the last milliseconds,
@@ -17,6 +19,8 @@ pub enum Durability {
 
 /// The kinds of operations. Each can have its own durability.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum OperationKind {
     /// `add_stock`.

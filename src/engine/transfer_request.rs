@@ -43,6 +43,9 @@ impl fmt::Display for TransferRequestId {
     }
 }
 
+#[cfg(feature = "serde")]
+crate::base::serialize::as_text!(TransferRequestId);
+
 impl FromStr for TransferRequestId {
     type Err = ParseIntError;
 
@@ -53,6 +56,8 @@ impl FromStr for TransferRequestId {
 
 /// The status of a transfer request. It changes at most once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum TransferRequestStatus {
     /// Nobody has decided yet.
@@ -85,6 +90,7 @@ impl fmt::Display for TransferRequestStatus {
 
 /// A request for a transfer that needs approval. It moves no units before it is approved.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct TransferRequest {
     /// Its number.
@@ -109,6 +115,7 @@ pub struct TransferRequest {
 
 /// How a transfer request was decided.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct TransferDecision {
     /// Who decided; empty if the text was erased with the notes of its record.

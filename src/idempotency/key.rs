@@ -198,6 +198,9 @@ impl fmt::Display for KeyHash {
     }
 }
 
+#[cfg(feature = "serde")]
+crate::base::serialize::written_as_text!(KeyHash);
+
 impl fmt::Debug for KeyHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "KeyHash({self})")

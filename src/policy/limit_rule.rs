@@ -20,27 +20,42 @@ use crate::stock::allowance::rule::{AskedAt, BY_LEVEL, LimitCounts, LimitUnit};
 /// # let _ = (each, day);
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
 #[must_use = "a limit binds once it is defined"]
 #[non_exhaustive]
 pub struct LimitRule {
     /// Its name. One limit of a name is in force at a time.
     pub name: String,
     /// The kind of its subjects.
+    #[cfg_attr(feature = "serde", serde(default = "of_levels"))]
     pub kind: String,
     /// The subject is the stock level.
+    #[cfg_attr(feature = "serde", serde(default))]
     pub by_level: bool,
     /// The most that a subject may have.
     pub maximum: u32,
     /// In what it counts.
+    #[cfg_attr(feature = "serde", serde(default))]
     pub unit: LimitUnit,
     /// Which draws count.
+    #[cfg_attr(feature = "serde", serde(default))]
     pub counts: LimitCounts,
     /// When a call has to name the subject.
+    #[cfg_attr(feature = "serde", serde(default))]
     pub asked: AskedAt,
     /// The group of products that it covers.
+    #[cfg_attr(feature = "serde", serde(default))]
     pub group: Option<String>,
     /// The products that it covers besides those of the group.
+    #[cfg_attr(feature = "serde", serde(default))]
     pub products: Vec<String>,
+}
+
+/// Where no kind is given, the limit is by level.
+#[cfg(feature = "serde")]
+fn of_levels() -> String {
+    BY_LEVEL.to_owned()
 }
 
 impl LimitRule {

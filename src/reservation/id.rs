@@ -25,7 +25,7 @@ use rand::rngs::{StdRng, SysRng};
 use uuid::Uuid;
 
 use crate::base::clock::Timestamp;
-use crate::base::error::InvalidReservationId;
+use crate::base::error::{InvalidOwner, InvalidReservationId};
 
 const RANDOM_BITS: u32 = 40;
 const OPENING_BITS: u32 = 2;
@@ -162,6 +162,9 @@ impl TryFrom<Uuid> for ReservationId {
     }
 }
 
+#[cfg(feature = "serde")]
+crate::base::serialize::as_text!(ReservationId Owner);
+
 /// Who a reservation is for: 16 bytes of the caller's own, such as a customer's UUID.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Owner(pub [u8; 16]);
@@ -184,6 +187,15 @@ impl Owner {
 impl From<Uuid> for Owner {
     fn from(uuid: Uuid) -> Self {
         Self(uuid.into_bytes())
+    }
+}
+
+impl FromStr for Owner {
+    type Err = InvalidOwner;
+
+    /// Reads a UUID, as [`Display`](fmt::Display) writes it, or with other punctuation.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Uuid::parse_str(text).map(Self::from).map_err(|_| InvalidOwner)
     }
 }
 

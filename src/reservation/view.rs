@@ -9,6 +9,8 @@ use crate::stock::handle::LevelHandle;
 
 /// Where a reservation is in its life. It changes once: from pending to one of the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum ReservationStatus {
     /// Its units are held.
     Pending,
@@ -39,6 +41,7 @@ impl ReservationStatus {
 /// A pending reservation whose `expires_at` has passed is overdue. Nobody can confirm it any more,
 /// and the next sweep gives its units back.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Reservation {
     /// Its id.
@@ -79,9 +82,11 @@ impl Reservation {
 
 /// One line of a reservation.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct ReservationLine {
     /// The stock level.
+    #[cfg_attr(feature = "serde", serde(skip))]
     pub level: LevelHandle,
     /// The name of its warehouse.
     pub warehouse: Arc<str>,

@@ -52,6 +52,7 @@ const _: () = assert!(MODELLED || size_of::<StockLevel>() == 64, "a level is one
 
 /// The counts of a stock level at one instant, in units.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Counts {
     /// Units that anyone may reserve. Those of overdue holds count as taken until they are taken

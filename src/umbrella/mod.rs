@@ -8,11 +8,11 @@ use crate::base::error::call::sealed::OnRecord;
 use crate::base::error::{
     AddError, ApproveError, BasketError, BuildError, CallError, ConfirmError, DefineLimitError,
     ExtendError, FlushError, FulfillError, Gone, InvalidInput, InvalidKey, InvalidName,
-    InvalidReservationId, InvalidText, InvalidTtl, JournalError, KeyError, LimitError,
-    MutationError, NoReservation, NoTransferRequest, NotOpen, NotStarted, PartialError, PlaceError,
-    RedactError, RejectError, ReleaseError, RemoveError, RequestTransferError, ReserveError,
-    RetakeError, SettingError, ShipError, SnapshotError, SoldLinesError, TransferError,
-    TransferFailure, Uncertain, error_table,
+    InvalidOwner, InvalidReservationId, InvalidText, InvalidTtl, JournalError, KeyError,
+    LimitError, MutationError, NoReservation, NoTransferRequest, NotOpen, NotStarted, PartialError,
+    PlaceError, RedactError, RejectError, ReleaseError, RemoveError, RequestTransferError,
+    ReserveError, RetakeError, SettingError, ShipError, SnapshotError, SoldLinesError,
+    TransferError, TransferFailure, Uncertain, error_table,
 };
 use crate::base::quantity::InvalidQuantity;
 #[cfg(feature = "journal")]
@@ -99,6 +99,8 @@ pub enum Error {
     Redact(Box<RedactError>),
     /// See [`InvalidReservationId`].
     ReservationId(InvalidReservationId),
+    /// See [`InvalidOwner`].
+    Owner(InvalidOwner),
     /// See [`InvalidKey`].
     IdempotencyKey(InvalidKey),
     /// See [`InvalidHash`].
@@ -124,7 +126,7 @@ error_table! {
         NoReservation(NoReservation), NoTransferRequest(NoTransferRequest), NotOpen(NotOpen),
         TransferFailure(TransferFailure), Flush(FlushError), Sink(SinkError),
         Journal(JournalError), Redact(RedactError),
-        ReservationId(InvalidReservationId), IdempotencyKey(InvalidKey),
+        ReservationId(InvalidReservationId), Owner(InvalidOwner), IdempotencyKey(InvalidKey),
         EntryType(UnknownEntryType),
         #[cfg(feature = "journal")]
         Verify(VerifyError),

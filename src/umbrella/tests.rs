@@ -288,6 +288,7 @@ fn samples() -> Samples {
             NoReservation::Gathering,
         ];
         InvalidReservationId: [InvalidReservationId];
+        InvalidOwner: [InvalidOwner];
         InvalidKey: [InvalidKey { len: 0 }];
         InvalidHash: [InvalidHash];
         InvalidPosition: [InvalidPosition];

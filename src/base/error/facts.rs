@@ -5,6 +5,8 @@
 
 /// Whether a call that returned an error has changed anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum Applied {
     /// Nothing has moved.
     No,
@@ -14,6 +16,8 @@ pub enum Applied {
 
 /// What a caller can do about an error, whichever operation returned it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum ErrorKind {
     /// Fewer units are there than the call needs.
@@ -78,6 +82,26 @@ impl Facts {
 }
 
 /// Implements the public methods of an error that has a method `facts`.
+#[cfg(feature = "serde")]
+impl Facts {
+    /// Writes an error of these facts.
+    pub(crate) fn serialize_with<S: serde::Serializer>(
+        self,
+        error: &dyn std::error::Error,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        use serde::ser::SerializeStruct;
+
+        let mut all = to.serialize_struct("Error", 5)?;
+        all.serialize_field("code", self.code)?;
+        all.serialize_field("kind", &self.kind)?;
+        all.serialize_field("message", &error.to_string())?;
+        all.serialize_field("retryable", &self.retryable)?;
+        all.serialize_field("applied", &self.applied())?;
+        all.end()
+    }
+}
+
 macro_rules! error_answers {
     ($error:ident) => {
         impl $error {
@@ -100,6 +124,15 @@ macro_rules! error_answers {
             /// Whether stock has moved although the call returned an error.
             pub fn applied(&self) -> $crate::base::error::Applied {
                 self.facts().applied()
+            }
+        }
+
+        #[cfg(feature = "serde")]
+        impl serde::Serialize for $error {
+            /// Writes what programs and people need to know: `code`, `kind`, `message`,
+            /// `retryable` and `applied`.
+            fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+                self.facts().serialize_with(self, to)
             }
         }
     };

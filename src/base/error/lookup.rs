@@ -12,6 +12,10 @@ pub(crate) const MAX_KEY_BYTES: usize = 64;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InvalidReservationId;
 
+/// A text that is no [`Owner`](crate::Owner).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InvalidOwner;
+
 /// An idempotency key that is empty or longer than 64 bytes.
 ///
 /// ```

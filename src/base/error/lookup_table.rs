@@ -2,13 +2,19 @@
 
 use crate::base::error::facts::error_table;
 use crate::base::error::lookup::{
-    FlushError, InvalidKey, InvalidReservationId, MAX_KEY_BYTES, NoReservation,
+    FlushError, InvalidKey, InvalidOwner, InvalidReservationId, MAX_KEY_BYTES, NoReservation,
 };
 
 error_table! {
     InvalidReservationId {
         Self => Invalid("invalid_reservation_id"),
             "not a reservation id: expected a UUID of version 8";
+    }
+}
+
+error_table! {
+    InvalidOwner {
+        Self => Invalid("invalid_owner"), "not an owner: expected a UUID";
     }
 }
 

@@ -34,7 +34,7 @@ pub use input::{InvalidInput, InvalidName, InvalidTtl, MAX_NAME_BYTES, PlaceErro
 pub use journal::{JournalError, RedactError};
 pub use limit::{DefineLimitError, LimitError};
 pub(crate) use lookup::MAX_KEY_BYTES;
-pub use lookup::{FlushError, InvalidKey, InvalidReservationId, NoReservation};
+pub use lookup::{FlushError, InvalidKey, InvalidOwner, InvalidReservationId, NoReservation};
 pub use setup::{BuildError, SettingError, SnapshotError};
 pub use step::{PartialError, SoldLinesError};
 pub use stock::{AddError, RemoveError, ShipError, TransferError};

@@ -12,6 +12,7 @@ use crate::stock::handle::ProductIndex;
 
 /// What a subject has drawn under a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct LimitUsage {
     /// What it has drawn, in what the limit counts. May be above the maximum, if a call passed the

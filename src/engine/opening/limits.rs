@@ -18,6 +18,8 @@ const KEY_MEMORY: u64 = 1 << 30;
 /// What an engine does that has no room for one more idempotency key ([`Limits::when_full`]), or
 /// for one more finished record ([`Limits::records_when_full`]).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum WhenFull {
     /// It refuses new ones until the time of an older one is up. Of keys, it refuses calls with a
     /// new key ([`KeyError::Full`](crate::KeyError::Full)); retries of earlier calls get their

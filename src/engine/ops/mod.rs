@@ -14,5 +14,6 @@ mod settings;
 mod ship_lines;
 mod step;
 mod stock;
+pub(super) mod taken_basket;
 pub(super) mod taking;
 mod units;

@@ -11,6 +11,7 @@ use crate::reservation::id::{Owner, ReservationId};
 
 /// What became of the holds of an owner.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[must_use = "says which holds could not be released"]
 #[non_exhaustive]
 pub struct ReleasedHolds {

@@ -11,7 +11,7 @@ use crate::engine::call::Call;
 use crate::engine::durability::{Durability, OperationKind};
 use crate::engine::hold_options::{HoldOptions, NoOptions};
 use crate::engine::ops::resolved_line::ResolvedLine;
-use crate::engine::ops::taking::Purpose;
+use crate::engine::ops::taken_basket::Purpose;
 use crate::engine::place::{LevelRef, OwnLevel};
 use crate::engine::request::on_requests_for_holds;
 use crate::engine::request_options::SafetyStock;

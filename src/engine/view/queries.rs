@@ -22,9 +22,11 @@ use crate::stock::warehouse::Warehouse;
 
 /// The stock level of one product, in a list of a warehouse's levels.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct WarehouseLevel {
     /// The handle of the level.
+    #[cfg_attr(feature = "serde", serde(skip))]
     pub level: LevelHandle,
     /// The product's name.
     pub product: Arc<str>,

@@ -12,9 +12,11 @@ use crate::stock::word::{Delta, Word};
 
 /// A level's units at the instant of a snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct LevelSnapshot {
     /// The level.
+    #[cfg_attr(feature = "serde", serde(skip))]
     pub level: LevelHandle,
     /// Units that anyone may reserve.
     pub available: u32,
@@ -24,6 +26,7 @@ pub struct LevelSnapshot {
 
 /// A product's units, summed over all warehouses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Totals {
     /// Units that anyone may reserve.

@@ -3,11 +3,14 @@
 use std::time::Duration;
 
 use crate::base::error::NotStarted;
+#[cfg(feature = "serde")]
+use crate::base::serialize::{millis, millis_if_any};
 use crate::engine::{Engine, InventoryManager, Refusal};
 use crate::reservation::holders::HolderIndex;
 
 /// Figures of an engine. Each one is read by itself, so together they do not show one instant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Stats {
     /// Records in the audit queue.
@@ -38,6 +41,10 @@ pub struct Stats {
     pub records_dropped_early: u64,
     /// For how long the oldest finished records have been over, in memory; `None` if few are
     /// retained, some hundreds a thread at most.
+    #[cfg_attr(
+        feature = "serde",
+        serde(rename = "oldest_record_ms", serialize_with = "millis_if_any::serialize")
+    )]
     pub oldest_record: Option<Duration>,
     /// Free slots that are ready for new holds. More are allocated on demand, up to `slots_max`.
     pub slots_free: usize,
@@ -51,6 +58,10 @@ pub struct Stats {
     /// The maximum number of keys in memory.
     pub keys_max: usize,
     /// For how long the oldest stored key has been stored; `None` if no key is.
+    #[cfg_attr(
+        feature = "serde",
+        serde(rename = "oldest_key_ms", serialize_with = "millis_if_any::serialize")
+    )]
     pub oldest_key: Option<Duration>,
     /// How many keys have left before their time, because there was no room
     /// ([`WhenFull::DropOldest`](crate::WhenFull::DropOldest)). A retry of their calls runs again.
@@ -60,6 +71,7 @@ pub struct Stats {
     /// How many reserves and baskets were refused, by cause.
     pub refusals: Refusals,
     /// How long the most overdue hold has waited for the sweeper. This is an upper bound.
+    #[cfg_attr(feature = "serde", serde(rename = "sweeper_lag_ms", with = "millis"))]
     pub sweeper_lag: Duration,
     /// Levels with an alert that not all listeners have received.
     pub alert_backlog: usize,
@@ -74,6 +86,7 @@ pub struct Stats {
 /// Figures of the outcome files: answers of idempotency keys and outcomes of reservations that
 /// outlive memory. All are 0 without a journal, or without its auditor.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct OutcomeFigures {
     /// Files. They are merged, so there are few.
@@ -91,6 +104,7 @@ pub struct OutcomeFigures {
     /// where the key would lie. 0: one new key in ten thousand does.
     pub unfiltered: usize,
     /// How old the oldest entry is, a key's answer or a reservation's outcome, in journal time.
+    #[cfg_attr(feature = "serde", serde(rename = "oldest_ms", with = "millis"))]
     pub oldest: Duration,
     /// Answers that wait in memory until their file is written.
     pub waiting: usize,
@@ -98,6 +112,7 @@ pub struct OutcomeFigures {
 
 /// How many reserves and baskets were refused, by cause.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Refusals {
     /// A level had too few available units.
@@ -114,6 +129,8 @@ pub struct Refusals {
 
 /// The health of an engine.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum Health {
     /// All is well.

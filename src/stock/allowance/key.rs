@@ -52,6 +52,9 @@ impl fmt::Display for SubjectHash {
     }
 }
 
+#[cfg(feature = "serde")]
+crate::base::serialize::written_as_text!(SubjectHash);
+
 impl fmt::Debug for SubjectHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "SubjectHash({self})")

@@ -10,6 +10,8 @@ use crate::stock::handle::ProductIndex;
 
 /// What a limit counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum LimitUnit {
     /// Units.
     #[default]
@@ -27,6 +29,8 @@ pub enum LimitUnit {
 /// | `SalesKept` | given back | stays | stays | stays |
 /// | `SalesWithin` | given back | stays for so long, then given back | given back | stays |
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum LimitCounts {
     /// What is held: at most so much in the checkout at a time.
     Holds,
@@ -37,7 +41,9 @@ pub enum LimitCounts {
     SalesKept,
     /// What is held, or was bought within so long: two a day. The time runs from the end of the
     /// hold that was bought, and in whole milliseconds.
-    SalesWithin(Duration),
+    SalesWithin(
+        #[cfg_attr(feature = "serde", serde(with = "crate::base::serialize::millis"))] Duration,
+    ),
 }
 
 impl LimitCounts {
@@ -59,6 +65,8 @@ impl LimitCounts {
 
 /// When a call has to name the subject, and the draw is taken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum AskedAt {
     /// When the units are held, or sold at once.
     #[default]

@@ -87,7 +87,7 @@ fn directory(text: &str) -> Result<PathBuf, String> {
 
 /// Parses an owner, given as a UUID.
 fn owner(text: &str) -> Result<Owner, String> {
-    uuid::Uuid::parse_str(text).map(Owner::from).map_err(|_| "expected a UUID".to_owned())
+    text.parse().map_err(|error: stockade::InvalidOwner| error.to_string())
 }
 
 /// The program's failure for an error of the journal.

@@ -70,7 +70,7 @@ fn a_bad_flag_is_named_with_what_was_expected() {
         ),
         (&["audit", "log", "j", "--type", "Stolen"], "expected one of Received, Reserved, Sold"),
         (&["audit", "log", "j", "--reservation", "5"], "'5' for '--reservation <ID>'"),
-        (&["audit", "log", "j", "--owner", "me"], "'--owner <ID>': expected a UUID"),
+        (&["audit", "log", "j", "--owner", "me"], "'--owner <ID>': not an owner: expected a UUID"),
         (&["audit", "log", "j", "--since", "noon"], "'--since <TIME>': expected RFC 3339"),
         (&["audit", "log", "j", "--until", "-5"], "'--until <TIME>': expected RFC 3339"),
         (&["audit", "stock", "j", "--at", "2026-11-24T10:00:00"], "without an offset or a Z"),
