@@ -1,5 +1,5 @@
-//! What a call is to take at one instant, and the record of it: in words, if it is short, or else in
-//! a buffer.
+//! What a call is to take at one instant, and the record of it: in words, if it is short, or else
+//! in a buffer.
 
 use std::time::Duration;
 
