@@ -177,6 +177,22 @@ fn all_holds_of_an_owner_are_released_in_one_call_and_their_records_say_why() {
     }
 }
 
+/// Its time was up: the call finds that, and takes it back as anybody would.
+#[test]
+fn an_overdue_hold_is_not_released_by_the_call_also_if_it_was_sold_in_part() {
+    for index in [true, false] {
+        let (manager, clock) = shop(index);
+        let ann = manager.request().owner(ANN);
+        ann.reserve(SOCK, 3, TTL).expect("stock");
+        let part = ann.reserve(SOCK, 3, TTL).expect("stock");
+        manager.confirm_lines(part, &[BasketLine::new(SOCK, 1)]).expect("held");
+        clock.advance(2 * TTL);
+        let late = manager.release_holds_of(ANN, "too late").expect("healthy");
+        assert_eq!((late.released, late.failed), (vec![], vec![]));
+        assert_eq!(manager.held(SOCK).expect("a level"), 0);
+    }
+}
+
 #[test]
 fn a_reason_that_is_too_long_releases_nothing() {
     let (manager, _) = shop(true);

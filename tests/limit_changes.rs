@@ -116,3 +116,33 @@ fn groups_bind_what_is_put_into_them_for_as_long_as_it_is_there() {
     assert_eq!((used(&manager, "ann"), ann.room_for("SHOE")), (2, Ok(None)));
     assert!(manager.add_to_group("drop", &["NO SUCH".into()]).is_err());
 }
+
+/// Fields that contradict each other.
+#[test]
+fn a_rule_that_is_changed_by_its_fields_is_checked_as_any_other() {
+    let manager = InventoryManager::builder().warehouse("SF").build().expect("no secret");
+    manager.add_stock(SHOE, 9, "SUPPLIER").expect("room");
+    let held = LimitRule::new("each", "customer", 2).counts(LimitCounts::Holds);
+    let mut rule = held.products(["SHOE"]);
+    rule.by_level = true;
+    let refused = manager.define_limit(rule).expect_err("by level, or by customer?");
+    let of_kind = DefineLimitError::OutOfBounds {
+        setting: "the kind of subject",
+        expected: "\"level\", where a limit is by level",
+    };
+    assert_eq!(refused, of_kind);
+    let mut rule = LimitRule::by_level("cap", 2).products(["SHOE"]);
+    rule.by_level = false;
+    assert!(manager.define_limit(rule).is_err());
+    assert_eq!(manager.limits(), []);
+
+    // Whole milliseconds, as a journal has them.
+    let manager = shop();
+    let within = |micros| LimitCounts::SalesWithin(Duration::from_micros(micros));
+    let mut rule = two_each(within(1_000));
+    rule.counts = within(1_500);
+    manager.define_limit(rule.clone()).expect("a limit");
+    manager.define_limit(two_each(within(1_500))).expect("the same limit");
+    manager.define_limit(rule).expect("the same limit");
+    assert_eq!(manager.limits()[0].counts, within(1_000));
+}

@@ -30,7 +30,7 @@ pub struct LimitRule {
     /// The kind of its subjects.
     #[cfg_attr(feature = "serde", serde(default = "of_levels"))]
     pub kind: String,
-    /// The subject is the stock level.
+    /// The subject is the stock level. Then the kind is `level`, and else another word.
     #[cfg_attr(feature = "serde", serde(default))]
     pub by_level: bool,
     /// The most that a subject may have.
@@ -85,14 +85,7 @@ impl LimitRule {
 
     /// Sets which draws count, and so when each is given back.
     pub fn counts(mut self, counts: LimitCounts) -> Self {
-        self.counts = match counts {
-            LimitCounts::SalesWithin(window) => {
-                let millis = window.as_millis().min(u64::MAX.into());
-                // The longest are refused when the limit is defined.
-                LimitCounts::SalesWithin(Duration::from_millis(millis as u64))
-            }
-            other => other,
-        };
+        self.counts = counts.in_whole_millis();
         self
     }
 

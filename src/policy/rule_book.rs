@@ -36,6 +36,8 @@ pub(crate) struct LiveRule {
     pub(crate) unit: LimitUnit,
     pub(crate) counts: LimitCounts,
     pub(crate) asked: AskedAt,
+    /// Its subjects were hashed under another secret: it was dropped before that changed.
+    pub(crate) of_another_secret: bool,
     /// Version and maximum, in one word, so that nobody reads the one of one version and the other
     /// of the next.
     bound: AtomicU64,
@@ -65,6 +67,7 @@ impl LiveRule {
             unit: rule.unit,
             counts: rule.counts,
             asked: rule.asked,
+            of_another_secret: false,
             bound: AtomicU64::new(bound.bits()),
         }
     }
@@ -176,7 +179,7 @@ impl RuleBook {
 
     /// Takes a rule in, or its change. Returns the products whose coverage may have changed.
     pub(crate) fn define(&self, rule: RuleDefinition) -> BTreeSet<ProductIndex> {
-        self.enter(&rule);
+        self.enter(&rule, false);
         let mut pages = self.pages();
         let mut changed = pages.covered_by(&rule);
         if let Some(before) = pages.names.insert(Arc::clone(&rule.name), rule) {
@@ -188,11 +191,11 @@ impl RuleBook {
 
     /// Takes a rule in that is known by number alone: one that was dropped, and whose draws are
     /// still given back.
-    pub(crate) fn enter(&self, rule: &RuleDefinition) {
+    pub(crate) fn enter(&self, rule: &RuleDefinition, of_another_secret: bool) {
         let number = rule.number.0;
         self.rules.grow(number as usize + 1, OnceLock::new);
         let Some(place) = self.rules.get(number as usize) else { return };
-        let live = place.get_or_init(|| LiveRule::new(rule));
+        let live = place.get_or_init(|| LiveRule { of_another_secret, ..LiveRule::new(rule) });
         let bound = RuleBound { version: rule.version, maximum: rule.maximum };
         live.bound.store(bound.bits(), Ordering::Relaxed);
         let mut pages = self.pages();

@@ -1,7 +1,8 @@
 //! The index of holders: who has which live holds. An engine has one if its builder asks for it.
 //!
-//! A hold is entered before it shows, and taken out once it is over. So whoever looks finds every
-//! hold that was live all the while; the slots say which of those found still are.
+//! A hold is entered before it shows, and taken out by the thread that ends it, before the end
+//! shows. So whoever looks finds every hold that was live all the while; the slots say which of
+//! those found still are.
 //!
 //! A sorted set, and not a list for each holder: a shop may give half a million holds one owner.
 
@@ -59,7 +60,7 @@ impl HolderIndex {
         lock(self.part(holder)).insert((holder, hold));
     }
 
-    /// Takes a hold out that is over. It may be gone already.
+    /// Takes a hold out that ends. It may be gone already.
     pub(crate) fn leave(&self, holder: Holder, hold: ReservationId) {
         lock(self.part(holder)).remove(&(holder, hold));
     }

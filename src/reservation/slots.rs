@@ -163,6 +163,17 @@ impl Slots {
         }
     }
 
+    /// Ends a hold of this chain that this thread has in `Ending`. Its final phase shows from here
+    /// on. Then its slots are its own no more: whoever ships what a kept hold has sold may retire
+    /// them at once.
+    #[inline(always)]
+    pub(crate) fn finish(&self, head: HeldSlot<'_>, phase: Phase, chain: Chain) {
+        if self.holders.is_some() {
+            self.leave_holders(head, chain);
+        }
+        head.slot.finish(head.state.in_phase(phase));
+    }
+
     /// Notes that draws of the sale at `number`, which shows as such, count `until` then. That may
     /// be before the hold would have fallen due.
     pub(crate) fn note_counted(&self, number: SlotNumber, until: Timestamp) {
@@ -346,9 +357,6 @@ impl Slots {
     /// those are shipped or cancelled; and if its draws still count, until that is over.
     #[inline(always)]
     pub(crate) fn retire(&self, number: SlotNumber, chain: Chain, unsettled: bool, now: Timestamp) {
-        if self.holders.is_some() {
-            self.leave_holders(number, chain);
-        }
         if !chain.stays(unsettled) {
             self.retire_all(number, chain, now);
         }

@@ -42,7 +42,9 @@ impl Slots {
         let counts = phase.is_final() && draws().any(|draw| draw.ends().is_some());
         let new = old.of_all_lines(first, after.generation());
         let new = new.drawing(draws().next().is_some()).counting(counts);
-        if phase == Phase::Pending && draws().next().is_some() {
+        if phase.is_final() {
+            self.leave_holders(head, new);
+        } else if draws().next().is_some() {
             // A subject may have come that the hold had not drawn for.
             self.enter_holders(slot.read_record(state).id, None, new);
         }

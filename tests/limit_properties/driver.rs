@@ -99,10 +99,6 @@ impl Driver {
                 return;
             }
         }
-        if let Step::Restart = step {
-            // What is overdue is taken back only after it.
-            self.model.restart();
-        }
         self.model.take_back_due();
         self.call(step);
         self.manager().run_until_idle();

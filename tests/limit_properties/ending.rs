@@ -155,8 +155,6 @@ impl Model {
         self.add_draws(number, draws);
         if self.holds[number].lines.iter().all(|line| line.held == 0) {
             self.finish(number, Phase::Released, at_end);
-        } else {
-            self.holds[number].draws.iter_mut().for_each(|draw| draw.early = draw.drawn == 0);
         }
         Ok(Given::Status(self.holds[number].phase))
     }

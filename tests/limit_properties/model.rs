@@ -43,8 +43,6 @@ pub(super) struct Draw {
     pub(super) drawn: u32,
     /// It was taken when units were sold that were held without it.
     pub(super) of_sale: bool,
-    /// All of it was given back before the end of the hold.
-    pub(super) early: bool,
     pub(super) until: Option<u64>,
 }
 
@@ -224,15 +222,6 @@ impl Model {
         }
     }
 
-    /// The engine ends and is opened again. Of what a hold has given back, the journal knows for
-    /// whom its end gave back: for them a retake draws.
-    pub(super) fn restart(&mut self) {
-        for hold in &mut self.holds {
-            let unsold = matches!(hold.phase, Phase::Released | Phase::Expired);
-            hold.draws.retain(|draw| draw.drawn > 0 || unsold && !draw.early);
-        }
-    }
-
     // Taking
 
     /// What these lines draw: the number of the line, its level, its units.
@@ -274,15 +263,7 @@ impl Model {
                     continue;
                 };
                 let of_sale = taking == Taking::SaleOfHeld;
-                let draw = Draw {
-                    line,
-                    rule: number,
-                    subject,
-                    drawn: units,
-                    of_sale,
-                    early: false,
-                    until: None,
-                };
+                let draw = Draw { line, rule: number, subject, drawn: units, of_sale, until: None };
                 plan.draws.push(draw);
                 let same = |it: &&mut Planned| (it.rule, it.subject) == (number, subject);
                 let counted =

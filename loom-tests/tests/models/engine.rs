@@ -78,6 +78,8 @@ pub struct Engine {
     queue: ArrayQueue<Entry>,
     capacity: u32,
     owner: Option<Owner>,
+    /// Holds are kept until they are shipped.
+    pub kept: bool,
 }
 
 /// What became of a call that ends a hold, or extends it.
@@ -106,6 +108,7 @@ impl Engine {
             queue: ArrayQueue::new(64),
             capacity,
             owner: None,
+            kept: false,
         }
     }
 
@@ -164,7 +167,12 @@ impl Engine {
         }
         let id = ReservationId::new(at(born), slot.number(), born);
         let line = SlotLine::new(LEVEL, units);
-        let record = ReservationRecord { id, owner: self.owner, line, chain: Chain::NONE };
+        let record = ReservationRecord {
+            id,
+            owner: self.owner,
+            line,
+            chain: Chain::NONE.keeping(self.kept),
+        };
         self.log_and_give(Entry::Reserved(id, units), || {
             self.slots.publish(slot, record, at(expires_at));
         });
@@ -226,7 +234,7 @@ impl Engine {
                 slot.switch_chain(record.chain.ending_as(how));
             }
             let phase = if sold_before { Phase::Confirmed } else { how };
-            slot.finish(state.in_phase(phase));
+            self.slots.finish(head, phase, record.chain);
             self.slots.retire(id.slot(), record.chain, phase == Phase::Confirmed, at(now));
         };
         self.log_and_give(entry, give);

@@ -65,3 +65,39 @@ fn who_returns_a_hold_has_entered_it_into_the_index_of_holders() {
         assert_eq!(holds(&engine), [second]);
     });
 }
+
+/// A kept hold that is sold, and at once shipped by another thread: its slot goes to the next hold.
+fn race_a_shipment(then: fn(&Engine, Option<ReservationId>)) {
+    let mut engine = Engine::of_owner(3, 1, ANN);
+    engine.kept = true;
+    assert!(engine.add(3));
+    let engine = Arc::new(engine);
+    let first = engine.reserve(1, 1, 30).expect("a unit");
+    let (sold, second) = race(
+        &engine,
+        move |it| it.confirm(first, 5),
+        move |it| {
+            let shipped = it.ship_of(first, 1, 6) == Answer::Done;
+            let second = if shipped { it.reserve(7, 1, 30) } else { None };
+            then(it, second);
+            second
+        },
+    );
+    assert_eq!(sold, Answer::Done);
+    assert_eq!(holds(&engine), second.into_iter().collect::<Vec<_>>());
+}
+
+#[test]
+fn a_kept_sale_that_is_shipped_at_once_leaves_nothing_in_the_index_of_holders() {
+    model("a confirm against the shipment and the next hold", || race_a_shipment(|_, _| {}));
+}
+
+#[test]
+fn a_kept_sale_that_is_shipped_at_once_takes_no_other_hold_out_of_the_index_of_holders() {
+    model("the same, and a look", || {
+        race_a_shipment(|engine, second| {
+            let found = holds(engine);
+            assert!(second.iter().all(|hold| found.contains(hold)), "a live hold is not there");
+        });
+    });
+}

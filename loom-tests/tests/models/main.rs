@@ -26,7 +26,7 @@ mod base {
     pub(crate) mod error {
         mod lookup;
 
-        pub(crate) use lookup::{InvalidKey, InvalidReservationId, MAX_KEY_BYTES};
+        pub(crate) use lookup::{InvalidKey, InvalidOwner, InvalidReservationId, MAX_KEY_BYTES};
     }
     pub(crate) mod foreign;
     pub(crate) mod lines;

@@ -168,7 +168,7 @@ impl InventoryManager {
 impl Engine {
     fn define_limit(&self, limit: &LimitRule) -> Result<(), DefineLimitError> {
         check_bounds(limit)?;
-        if !limit.by_level && !self.subjects.has_secret() {
+        if limit.kind != BY_LEVEL && !self.subjects.has_secret() {
             return Err(DefineLimitError::NoSecret);
         }
         let products: BTreeSet<ProductIndex> =
@@ -306,8 +306,14 @@ fn check_bounds(limit: &LimitRule) -> Result<(), DefineLimitError> {
     if KindTag::new(&limit.kind).is_none() {
         return refuse("the kind of subject", "1 to 16 bytes");
     }
-    if limit.kind == BY_LEVEL && !limit.by_level {
-        return refuse("the kind of subject", "a word other than \"level\": see by_level");
+    match (limit.by_level, limit.kind == BY_LEVEL) {
+        (false, true) => {
+            return refuse("the kind of subject", "a word other than \"level\": see by_level");
+        }
+        (true, false) => {
+            return refuse("the kind of subject", "\"level\", where a limit is by level");
+        }
+        _ => {}
     }
     check_maximum(limit.maximum)?;
     let longest = Duration::from_millis(Timestamp::MAX.as_millis());
@@ -344,10 +350,11 @@ fn definition(
     products: Vec<ProductIndex>,
     book: &RuleBook,
 ) -> Result<RuleDefinition, DefineLimitError> {
+    let counts = limit.counts.in_whole_millis();
     let mut rule = match book.definition(&limit.name) {
         Some(known) => {
             let same = (&*known.kind, known.unit, known.counts, known.asked)
-                == (&*limit.kind, limit.unit, limit.counts, limit.asked);
+                == (&*limit.kind, limit.unit, counts, limit.asked);
             if !same {
                 return Err(DefineLimitError::Redefined { limit: known.name });
             }
@@ -360,7 +367,7 @@ fn definition(
             kind: limit.kind.as_str().into(),
             maximum: 0,
             unit: limit.unit,
-            counts: limit.counts,
+            counts,
             asked: limit.asked,
             group: None,
             products: Vec::new(),

@@ -68,7 +68,7 @@ pub(in crate::engine) fn check_sizes(
         if hold.occupies() {
             let lines = lines_of(hold);
             filled += slots_of(end_of(hold), lines, hold.retaken_from().is_some());
-            filled += hold.draws().len();
+            filled += hold.draws().len() + hold.draws_given_back().len();
             highest = highest.max(hold.id.slot() as usize + 1);
         }
     }

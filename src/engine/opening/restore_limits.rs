@@ -11,7 +11,7 @@ use crate::journal::ledger::holds::{Hold, HoldDraw};
 use crate::journal::ledger::limits::RuleState;
 use crate::policy::subject::SubjectHasher;
 use crate::reservation::line::SlotLine;
-use crate::reservation::slot::draw::SlotDraw;
+use crate::reservation::slot::draw::{NO_LINE, SlotDraw};
 use crate::stock::allowance::key::AllowanceKey;
 use crate::stock::handle::{AllowanceIndex, ProductIndex};
 
@@ -55,7 +55,7 @@ impl Engine {
         let limits = &ledger.limits;
         for state in limits.rules.values() {
             if state.dropped {
-                self.rules.enter(&state.definition);
+                self.rules.enter(&state.definition, state.of_another_secret);
             } else {
                 self.rules.define(state.definition.clone());
             }
@@ -91,7 +91,7 @@ impl Engine {
         };
         // Nothing is drawn there any more, so it matters neither where that was nor by which line.
         let given_back = |key: &AllowanceKey| SlotDraw {
-            line: 0,
+            line: NO_LINE,
             key: *key,
             allowance: AllowanceIndex(0),
             drawn: 0,

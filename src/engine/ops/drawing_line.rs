@@ -53,7 +53,7 @@ impl Call<'_> {
             engine.give_line(end, line, chain.keeps());
         }
         engine.retire_allowances(&gifts);
-        slot.finish(state.in_phase(end.final_phase()));
+        engine.slots.finish(head, end.final_phase(), chain);
         counted.into_iter().for_each(|until| engine.slots.note_counted(number, until));
         engine.slots.retire(number, chain, end == EndKind::Sell, now);
         Some(HoldEnd { recorded, in_part: None })

@@ -143,7 +143,7 @@ impl Call<'_> {
         }
     }
 
-    pub(super) fn release(self, id: ReservationId) -> Result<Release, ReleaseError> {
+    fn release(self, id: ReservationId) -> Result<Release, ReleaseError> {
         let shape = |it: &mut RequestShape| it.named("release").reservation(id).end();
         self.keyed(OperationKind::Release, shape, |call| {
             call.engine.admit()?;
@@ -374,7 +374,7 @@ impl Call<'_> {
         };
         // Read before the hold is over: afterwards the slot may be reused.
         let chain = slot.chain();
-        slot.finish(state.in_phase(phase));
+        slots.finish(head, phase, chain);
         counted.into_iter().for_each(|until| slots.note_counted(number, until));
         slots.retire(number, chain, unsettled, self.now());
         HoldEnd { recorded, in_part }
@@ -453,7 +453,7 @@ impl Engine {
         let record = call.record_of_hold(self, entry, answer);
         let recorded = self.queue(entry, record);
         self.give_line(end, line, chain.keeps());
-        slot.finish(state.in_phase(end.final_phase()));
+        self.slots.finish(head, end.final_phase(), chain);
         self.slots.retire(number, chain, end == EndKind::Sell, now);
         HoldEnd { recorded, in_part: None }
     }

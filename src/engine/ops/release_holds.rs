@@ -1,10 +1,11 @@
 //! The release of all holds of an owner.
 
-use crate::base::error::ReleaseError;
+use crate::base::error::{ReleaseError, Uncertain};
 use crate::engine::InventoryManager;
 use crate::engine::answer::Release;
 use crate::engine::call::Call;
-use crate::engine::durability::{Durability, OperationKind};
+use crate::engine::durability::OperationKind;
+use crate::engine::ops::hold_end::{EndKind, EndOutcome};
 use crate::engine::request_options::RequestOptions;
 use crate::reservation::holders::Holder;
 use crate::reservation::id::{Owner, ReservationId};
@@ -18,7 +19,8 @@ pub struct ReleasedHolds {
     /// The holds whose units this call made available again, those made in earlier milliseconds
     /// first.
     pub released: Vec<ReservationId>,
-    /// Those that may hold units still, and why.
+    /// Those that this call could not release, and why. Of one that was released and whose record
+    /// may be lost, the error says so: [`applied`](ReleaseError::applied).
     pub failed: Vec<(ReservationId, ReleaseError)>,
 }
 
@@ -30,12 +32,13 @@ impl InventoryManager {
     /// Each hold is released by itself, so a reader may see some of them gone and others not. A
     /// hold that ends meanwhile, by its time or by a sale, is left as it is; one that is made
     /// meanwhile may stay. A repeat of the call is safe: it releases what is left. Where releases
-    /// are to be [`Synced`](Durability::Synced), the call waits for the disk once, at its end.
+    /// are to be [`Synced`](crate::Durability::Synced), the call waits for the disk once, at its end.
     ///
     /// # Errors
-    /// If nothing was released: the reason is too long, or the engine has stopped. If the records
-    /// may be lost, [`Uncertain`](crate::Uncertain). What one hold was refused for, such as
-    /// [`ReleaseError::Changing`], is in [`ReleasedHolds::failed`].
+    /// Nothing was released: the reason is too long, or the engine has stopped. Or the holds were
+    /// released, and the final wait for the disk has failed: [`Uncertain`](crate::Uncertain). What
+    /// one hold was refused for, such as [`ReleaseError::Changing`], is in
+    /// [`ReleasedHolds::failed`].
     ///
     /// ```
     /// # use std::time::Duration;
@@ -57,18 +60,32 @@ impl InventoryManager {
         reason: &str,
     ) -> Result<ReleasedHolds, ReleaseError> {
         let engine = &*self.engine;
+        Call::plain(engine).check_text(reason)?;
         let mut options = RequestOptions::default();
         options.notes.push("reason", reason);
-        options.durability = Some(Durability::Buffered);
         let call = Call::new(engine, &options);
-        call.check_text("")?;
-        engine.admit()?;
         let mut done = ReleasedHolds::default();
+        engine.admit()?;
         for hold in engine.hold_ids_of(Holder::Owner(owner)) {
-            match call.release(hold) {
-                Ok(Release::Released | Release::PartlySold { .. }) => done.released.push(hold),
-                // It ended in another way meanwhile.
-                Ok(_) | Err(ReleaseError::Sold { .. }) => {}
+            let released = engine.admit().map_err(ReleaseError::from).and_then(|()| {
+                match call.end_hold(hold, EndKind::Release, Release::Released.into()) {
+                    EndOutcome::Done(end) => {
+                        Ok(end.recorded.map(|()| true).map_err(Uncertain::from)?)
+                    }
+                    // It ended in another way meanwhile, or its time was up.
+                    EndOutcome::Ended(_) | EndOutcome::Missing(_) => Ok(false),
+                    EndOutcome::NotStarted(cause) => Err(cause.into()),
+                    // A release has no option to keep the hold, and draws nothing: so it is never
+                    // refused for that.
+                    EndOutcome::InProgress
+                    | EndOutcome::NotSold(_)
+                    | EndOutcome::Limited(_)
+                    | EndOutcome::Full { .. } => Err(ReleaseError::Changing),
+                }
+            });
+            match released {
+                Ok(true) => done.released.push(hold),
+                Ok(false) => {}
                 Err(refusal) => done.failed.push((hold, refusal)),
             }
         }

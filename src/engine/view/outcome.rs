@@ -141,7 +141,8 @@ impl Engine {
         draws: &[AllowanceKey],
     ) -> RequestOptions {
         for AllowanceKey { rule, subject } in draws {
-            if let Some(kind) = self.rules.rule(*rule).and_then(|rule| rule.tag)
+            let known = self.rules.rule(*rule).filter(|rule| !rule.of_another_secret);
+            if let Some(kind) = known.and_then(|rule| rule.tag)
                 && options.limits.subject_of(kind).is_none()
             {
                 options.limits.name(NamedSubject { kind, hash: *subject });

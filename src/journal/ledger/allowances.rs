@@ -165,8 +165,8 @@ impl LimitsState {
     }
 
     /// Removes the draws of a hold that are used up. Under a rule that counts reservations, the
-    /// last one of a key gives back the 1 of all. Of a hold that ended without a sale, remembers
-    /// for which subjects it had drawn.
+    /// last one of a key gives back the 1 of all. The hold remembers for which subjects it had
+    /// drawn, as long as somebody may take its lines again.
     #[cold]
     pub(super) fn settle(&mut self, hold: &mut Hold) {
         let mut gone = hold.remove_used_up();
@@ -179,10 +179,8 @@ impl LimitsState {
                 give(&mut self.allowances, *key, 1);
             }
         }
-        if hold.ended_unsold() {
-            gone.retain(|key| self.is_by_subject(key.rule));
-            hold.set_draws_given_back(gone);
-        }
+        gone.retain(|key| self.is_by_subject(key.rule));
+        hold.note_given_back(gone);
     }
 
     /// What a hold still draws stays used for good: its slot goes to the next reservation.

@@ -305,7 +305,7 @@ impl Ledger {
             };
             hold.end_if_empty(context.at, end, returned);
         }
-        if hold.has_draws() {
+        if hold.has_drawn() {
             self.limits.settle(hold);
         }
     }
@@ -344,7 +344,7 @@ impl Ledger {
                 if let Some(text) = fact("subjects") {
                     let value =
                         check_value(text).ok_or("a check value of subjects that is none")?;
-                    self.limits.subjects = Some(value);
+                    self.limits.open_with(value);
                 }
                 // What was under way when the last engine ended will never be recorded.
                 self.warehouses.iter_mut().for_each(|warehouse| warehouse.under_way = 0);

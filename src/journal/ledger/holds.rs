@@ -91,7 +91,7 @@ struct HoldExtras {
     retaken_from: Option<ReservationId>,
     /// In the order of their levels and keys. Between two records, each has drawn something.
     draws: Vec<HoldDraw>,
-    /// In their order, each once.
+    /// Names of allowances, in their order, each once; none of a limit by level.
     draws_given_back: Vec<AllowanceKey>,
 }
 
@@ -165,8 +165,9 @@ impl Hold {
         !self.draws().is_empty()
     }
 
-    /// The allowances on which the hold had drawn until it ended, if it ended without a sale: one
-    /// who takes its lines again draws for the same subjects.
+    /// The allowances on which the hold has drawn and draws no more: one who takes its lines again
+    /// draws for the same subjects. None of a limit by level, and none once the hold is over and
+    /// has sold something.
     pub(crate) fn draws_given_back(&self) -> &[AllowanceKey] {
         self.extras.as_ref().map_or(&[], |extras| &extras.draws_given_back)
     }
@@ -182,9 +183,32 @@ impl Hold {
         }
     }
 
-    /// Whether it ended without a sale.
-    pub(super) fn ended_unsold(&self) -> bool {
-        !self.is_live() && self.lines().all(|line| line.sold == 0)
+    /// Notes that all was given back of what it has drawn on these, each once and sorted.
+    pub(super) fn note_given_back(&mut self, keys: Vec<AllowanceKey>) {
+        if !self.may_be_retaken() {
+            if let Some(extras) = &mut self.extras {
+                extras.draws_given_back = Vec::new();
+            }
+            self.drop_empty_extras();
+        } else if !keys.is_empty() {
+            let known = &mut self.extras.get_or_insert_default().draws_given_back;
+            known.extend(keys);
+            known.sort_unstable();
+            known.dedup();
+        }
+    }
+
+    /// Whether its lines may be taken again, now or once it is over: it is live, or has sold
+    /// nothing.
+    pub(super) fn may_be_retaken(&self) -> bool {
+        self.is_live() || self.lines().all(|line| line.sold == 0)
+    }
+
+    /// Equal holds are to be equal, whatever they once had.
+    fn drop_empty_extras(&mut self) {
+        if self.extras.as_deref() == Some(&HoldExtras::default()) {
+            self.extras = None;
+        }
     }
 
     /// Whether any line draws on this allowance.
@@ -225,13 +249,7 @@ impl Hold {
         let Some(extras) = &mut self.extras else { return Vec::new() };
         let used_up = extras.draws.extract_if(.., |draw| draw.drawn == 0);
         let keys = used_up.map(|draw| draw.key).collect();
-        if extras.draws.is_empty() {
-            // Equal holds are to be equal, whatever they once had.
-            extras.draws = Vec::new();
-            if **extras == HoldExtras::default() {
-                self.extras = None;
-            }
-        }
+        self.drop_empty_extras();
         keys
     }
 

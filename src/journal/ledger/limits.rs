@@ -32,6 +32,9 @@ pub(crate) struct RuleState {
     /// Its newest version.
     pub(crate) definition: RuleDefinition,
     pub(crate) dropped: bool,
+    /// It was dropped before the secret changed under which subjects are hashed. So the subjects of
+    /// its draws are nobody's any more.
+    pub(crate) of_another_secret: bool,
 }
 
 /// What a subject has drawn under a rule. One of which nothing is used is forgotten.
@@ -64,7 +67,8 @@ impl LimitsState {
             if self.rules.last_key_value().is_some_and(|(newest, _)| *newest > number) {
                 return Err("a limit is defined out of turn");
             }
-            self.rules.insert(number, RuleState { definition, dropped: false });
+            let rule = RuleState { definition, dropped: false, of_another_secret: false };
+            self.rules.insert(number, rule);
             return Ok(());
         };
         let what = |rule: &RuleDefinition| {
@@ -81,6 +85,14 @@ impl LimitsState {
         }
         known.definition = definition;
         Ok(())
+    }
+
+    /// An opening hashes subjects under the secret with this check value.
+    pub(super) fn open_with(&mut self, secret: SubjectHash) {
+        if self.subjects.replace(secret).is_some_and(|before| before != secret) {
+            // No engine opens a journal with another secret while a limit by subject is in force.
+            self.rules.values_mut().for_each(|rule| rule.of_another_secret |= rule.dropped);
+        }
     }
 
     fn drop_rule(&mut self, number: RuleNumber) -> LawResult {

@@ -30,7 +30,9 @@ mod is {
     pub(super) const DROPPED: u8 = 1 << 2;
     pub(super) const OF_A_GROUP: u8 = 1 << 3;
     pub(super) const COUNTS: u32 = 4;
-    pub(super) const ALL: u8 = (1 << 6) - 1;
+    /// Of one that was dropped.
+    pub(super) const OF_ANOTHER_SECRET: u8 = 1 << 6;
+    pub(super) const ALL: u8 = (1 << 7) - 1;
 }
 
 const COUNTS_HOLDS: u8 = 0;
@@ -127,7 +129,7 @@ impl Ledger {
         let number = RuleNumber(from.varint32().or_no(SHORT)?);
         let version = from.varint32().or_no(SHORT)?;
         let (name, kind, maximum) = (text(from)?.into(), text(from)?.into(), units(from)?);
-        let counts = match (flags & is::ALL) >> is::COUNTS {
+        let counts = match flags >> is::COUNTS & 3 {
             COUNTS_HOLDS => LimitCounts::Holds,
             COUNTS_SALES => LimitCounts::Sales,
             COUNTS_SALES_KEPT => LimitCounts::SalesKept,
@@ -140,7 +142,8 @@ impl Ledger {
         };
         let group = is(is::OF_A_GROUP).then(|| text(from)).transpose()?.map(Into::into);
         let products = self.read_products(from)?;
-        if flags & !is::ALL != 0 {
+        let (dropped, of_another_secret) = (is(is::DROPPED), is(is::OF_ANOTHER_SECRET));
+        if flags & !is::ALL != 0 || of_another_secret && !dropped {
             return Err(NoRecord { what: NO_LIMIT });
         }
         let unit = if is(is::OF_RESERVATIONS) { LimitUnit::Reservations } else { LimitUnit::Units };
@@ -157,7 +160,7 @@ impl Ledger {
             group,
             products,
         };
-        Ok(RuleState { definition, dropped: is(is::DROPPED) })
+        Ok(RuleState { definition, dropped, of_another_secret })
     }
 
     fn read_products(&self, from: &mut Cursor<'_>) -> DecodeResult<Vec<ProductIndex>> {
@@ -222,13 +225,14 @@ impl Ledger {
             self.limits.is_by_subject(key.rule).then_some(()).or_no(NO_DRAW)?;
             given_back.push(key);
         }
-        (given_back.is_empty() || hold.ended_unsold()).then_some(()).or_no(NO_DRAW)?;
+        (given_back.is_empty() || hold.may_be_retaken()).then_some(()).or_no(NO_DRAW)?;
         hold.set_draws_given_back(given_back);
         hold.has_drawn().then_some(id.slot()).or_no(NO_DRAW)
     }
 }
 
-fn put_rule(out: &mut Vec<u8>, RuleState { definition, dropped }: &RuleState) {
+fn put_rule(out: &mut Vec<u8>, rule: &RuleState) {
+    let RuleState { definition, dropped, of_another_secret } = rule;
     let flag = |is_there, bit| if is_there { bit } else { 0 };
     let counts = match definition.counts {
         LimitCounts::Holds => COUNTS_HOLDS,
@@ -240,6 +244,7 @@ fn put_rule(out: &mut Vec<u8>, RuleState { definition, dropped }: &RuleState) {
         flag(definition.unit == LimitUnit::Reservations, is::OF_RESERVATIONS)
             | flag(definition.asked == AskedAt::Sale, is::ASKED_AT_SALE)
             | flag(*dropped, is::DROPPED)
+            | flag(*of_another_secret, is::OF_ANOTHER_SECRET)
             | flag(definition.group.is_some(), is::OF_A_GROUP)
             | counts << is::COUNTS,
     );

@@ -26,6 +26,9 @@ const UNTIL_MASK: u64 = (1 << UNTIL_BITS) - 1;
 pub(crate) const MOST_RULES: u32 = 1 << (u64::BITS - UNTIL_BITS);
 const LOWER_HALF: u64 = u32::MAX as u64;
 const OF_SALE: u64 = 1 << 31;
+/// In place of a line: of a draw that was given back before an opening. It says for whom the hold
+/// was, and nothing else.
+pub(crate) const NO_LINE: u32 = OF_SALE as u32 - 1;
 
 const _: () = assert!(UNTIL_MASK == Timestamp::MAX.as_millis(), "every moment fits");
 

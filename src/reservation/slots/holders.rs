@@ -1,9 +1,9 @@
 //! When holds are entered into the index of holders, and leave it.
 
-use crate::reservation::chain::{Chain, SlotNumber};
+use crate::reservation::chain::Chain;
 use crate::reservation::holders::{Holder, HolderIndex};
 use crate::reservation::id::{Owner, ReservationId};
-use crate::reservation::slots::Slots;
+use crate::reservation::slots::{HeldSlot, Slots};
 
 impl Slots {
     /// With an index of holders, for about so many threads.
@@ -30,12 +30,13 @@ impl Slots {
         }
     }
 
-    /// Takes a hold out that is over. Its slots are still its own.
+    /// Takes a hold out that this thread has in `Ending`, before its end shows: afterwards its slots
+    /// may be another hold's.
     #[cold]
     #[inline(never)]
-    pub(super) fn leave_holders(&self, number: SlotNumber, chain: Chain) {
-        if let (Some(index), Some(slot)) = (&self.holders, self.at(number)) {
-            let record = slot.read_record(slot.state());
+    pub(in crate::reservation) fn leave_holders(&self, head: HeldSlot<'_>, chain: Chain) {
+        if let Some(index) = &self.holders {
+            let record = head.slot.read_record(head.state);
             self.each_holder(record.owner, chain, |holder| index.leave(holder, record.id));
         }
     }

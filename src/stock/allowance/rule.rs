@@ -57,6 +57,18 @@ impl LimitCounts {
         matches!(self, Self::Sales | Self::SalesWithin(_))
     }
 
+    /// The same, with a time in whole milliseconds: journals have no finer ones.
+    pub(crate) fn in_whole_millis(self) -> Self {
+        match self {
+            Self::SalesWithin(window) => {
+                // The longest are refused when the limit is defined.
+                let millis = window.as_millis().min(u64::MAX.into());
+                Self::SalesWithin(Duration::from_millis(millis as u64))
+            }
+            other => other,
+        }
+    }
+
     /// How long a draw counts after the end of its hold, if not for ever.
     pub(crate) fn window(self) -> Option<Duration> {
         if let Self::SalesWithin(window) = self { Some(window) } else { None }
