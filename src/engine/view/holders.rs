@@ -34,8 +34,9 @@ impl InventoryManager {
     }
 
     /// The live holds that have drawn for a subject under a [limit](Self::define_limit), as
-    /// [`holds_of`](Self::holds_of) has those of an owner. A hold that no limit covered has drawn
-    /// for nobody, so give it an [owner](crate::Request::owner). Empty without a
+    /// [`holds_of`](Self::holds_of) has those of an owner; also if a partial step has given back
+    /// what was drawn. A hold that no limit covered has drawn for nobody, so give it an
+    /// [owner](crate::Request::owner). Empty without a
     /// [secret](crate::Builder::subject_secret).
     ///
     /// ```
