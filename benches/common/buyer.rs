@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::ledger::Session;
+use super::ledger::{End, REFUSED, Session};
 use super::machine::thread_cpu_time;
 use super::order::{Ask, Order, Report, Turn, histogram};
 use super::workload::{Holds, Picks};
@@ -48,14 +48,18 @@ impl<S: Session> Buyer<S> {
 
     fn run(&mut self, order: &Order, times: u64, depth: usize) -> Report {
         match order.ask {
-            Ask::Refused => repeat(order, times, self.steps_a_look(), || self.be_refused()),
-            _ if depth == 1 => repeat(order, times, self.steps_a_look(), || self.pair()),
-            _ => {
+            _ if depth > 1 => {
                 let mut batch = Vec::with_capacity(depth);
                 let batches = times.div_ceil(depth as u64);
-                let mut report = repeat(order, batches, 1, || self.batch(&mut batch, depth));
+                let mut report = repeat(order, batches, 1, || self.batch(order, &mut batch, depth));
                 report.done *= depth as u64;
                 report
+            }
+            // A loop for each kind, so that none has the other's code in it.
+            Ask::Refused => repeat(order, times, self.steps_a_look(), || self.be_refused()),
+            Ask::Released => repeat(order, times, self.steps_a_look(), || self.pair(End::Release)),
+            Ask::Pair | Ask::Reserve => {
+                repeat(order, times, self.steps_a_look(), || self.pair(End::Confirm))
             }
         }
     }
@@ -82,7 +86,7 @@ impl<S: Session> Buyer<S> {
         let mut batch = Vec::with_capacity(depth);
         let mut report = repeat(order, u64::MAX, 1, || {
             let began = self.clock.now();
-            self.batch(&mut batch, depth);
+            self.batch(order, &mut batch, depth);
             let waited = self.clock.now().saturating_duration_since(began);
             times.saturating_record_n(nanos(waited), depth as u64);
         });
@@ -121,12 +125,12 @@ impl<S: Session> Buyer<S> {
     #[inline]
     fn step(&mut self, ask: Ask) -> quanta::Instant {
         match ask {
-            Ask::Pair => self.pair(),
+            Ask::Pair | Ask::Released => self.pair(ask.end()),
             Ask::Refused => self.be_refused(),
             Ask::Reserve => {
                 let new = self.session.reserve(self.picks.next()).expect("in stock");
                 let over = self.clock.now();
-                self.end_oldest(new);
+                self.end_oldest(new, ask.end());
                 return over;
             }
         }
@@ -134,15 +138,15 @@ impl<S: Session> Buyer<S> {
     }
 
     #[inline]
-    fn pair(&mut self) {
+    fn pair(&mut self, end: End) {
         let new = self.session.reserve(self.picks.next()).expect("in stock");
-        self.end_oldest(new);
+        self.end_oldest(new, end);
     }
 
     #[inline]
-    fn end_oldest(&mut self, new: S::Hold) {
+    fn end_oldest(&mut self, new: S::Hold, end: End) {
         let old = self.holds.exchange(new);
-        self.session.confirm(old);
+        self.session.end(old, end);
         if self.flush_every > 0 {
             self.unflushed += 1;
             if self.unflushed >= self.flush_every {
@@ -155,13 +159,16 @@ impl<S: Session> Buyer<S> {
     #[inline]
     fn be_refused(&mut self) {
         let refused = self.session.reserve(self.picks.next());
-        assert!(refused.is_none(), "sold out, and yet there was a unit");
+        assert!(refused.is_none(), "{REFUSED}");
     }
 
-    fn batch(&mut self, batch: &mut Vec<S::Product>, depth: usize) {
+    fn batch(&mut self, order: &Order, batch: &mut Vec<S::Product>, depth: usize) {
         batch.clear();
         batch.extend((0..depth).map(|_| self.picks.next()));
-        self.session.pairs(batch);
+        match order.ask {
+            Ask::Refused => self.session.refusals(batch),
+            ask => self.session.pairs(batch, ask.end()),
+        }
     }
 }
 

@@ -11,6 +11,7 @@ mod http;
 mod idle;
 mod instructions;
 mod latency;
+mod limits;
 mod local;
 mod model;
 mod numbers;
@@ -45,6 +46,7 @@ fn main() -> io::Result<()> {
         return Ok(());
     }
     common::local::proof::prove();
+    limits::prove();
     verdict::prove();
     common::bursts::prove();
     model::prove();
@@ -70,12 +72,14 @@ fn main() -> io::Result<()> {
     rows.extend(local::growth(scale, span(5, 30, 200), &mut progress));
     rows.extend(local::real(scale, span(5, 30, 200), &mut progress));
     rows.extend(local::refused(scale, span(5, 30, 200), &mut progress));
+    rows.extend(limits::in_process(scale, span(5, 30, 200), &mut progress));
     rows.extend(latency::latency(scale, span(5, 40, 500), &mut progress));
     let flushing = remote::flushing(span(20, 100, 1_000), &mut progress);
     let servers = Servers::start(&mut progress);
     rows.extend(remote::peers(scale, span(20, 80, 1_000), &servers, &mut progress));
     rows.extend(flushing);
     rows.extend(http::http(scale, span(20, 80, 1_000), &servers, &mut progress));
+    rows.extend(limits::beside_servers(scale, span(20, 80, 500), &servers, &mut progress));
     let (sold, burns) = sale::sale(scale, &servers, &mut progress);
     rows.extend(sold);
     drop(servers);
@@ -133,6 +137,7 @@ fn summarize(findings: &Findings) {
         Section::Refused,
         Section::Peers,
         Section::Http,
+        Section::Limits,
     ] {
         for row in findings.rows_of(section) {
             let size = if row.live > 1 { row.live } else { row.products };

@@ -6,10 +6,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crossbeam_queue::ArrayQueue;
 use dashmap::DashMap;
 
+use super::drawn::SharedDrawn;
 use super::due::{Due, Expires, spawn_sweeper};
 use super::shared::{Hasher, Hold, KEPT, Level, Product, Refused, Stamp, Status, Warehouse, check};
 use super::trail::{Kind, Trail};
 use super::{Job, Whole};
+use crate::common::customers::Customers;
 use crate::common::ledger::{About, Ledger, Session, TTL, Writer};
 
 /// How many parts the deadline index has, so that threads rarely meet in one.
@@ -24,6 +26,7 @@ struct Maps {
     warehouses: Vec<Warehouse>,
     levels: DashMap<Product, Level, Hasher>,
     holds: DashMap<u128, Hold, Hasher>,
+    drawn: SharedDrawn,
     due: [DueShard; PARTS],
     /// No hold falls due before this time, except one that is being made at this moment.
     next_due: AtomicU64,
@@ -51,6 +54,11 @@ impl DueShard {
 impl DashMapPeer {
     /// Opens the peer with these units of each product.
     pub(crate) fn open(units: &[u32], job: Job) -> Self {
+        Self::open_under(None, units, job)
+    }
+
+    /// The same, if there is a maximum: of which each customer may have so many.
+    pub(crate) fn open_under(maximum: Option<u32>, units: &[u32], job: Job) -> Self {
         let levels: DashMap<Product, Level, Hasher> = DashMap::default();
         for (index, units) in units.iter().enumerate() {
             levels.insert(Product::new(index), Level::of(*units));
@@ -59,6 +67,7 @@ impl DashMapPeer {
             warehouses: vec![Warehouse::default()],
             levels,
             holds: DashMap::default(),
+            drawn: SharedDrawn::new(maximum),
             due: std::array::from_fn(|_| DueShard::default()),
             next_due: AtomicU64::new(u64::MAX),
             finished: ArrayQueue::new(KEPT),
@@ -98,6 +107,9 @@ impl Maps {
         let mut level = self.levels.get_mut(&hold.product).expect("a known product");
         level.end(hold.quantity, status);
         drop(level);
+        if status != Status::Confirmed {
+            self.drawn.give_back(&hold);
+        }
         if self.job == Job::Whole
             && let Some(oldest) = self.finished.force_push(id)
         {
@@ -156,7 +168,7 @@ impl Ledger for DashMapPeer {
     }
 
     fn session(&self) -> DashMapSession {
-        DashMapSession { shared: Arc::clone(&self.shared), stamp: Stamp::new() }
+        DashMapSession { shared: Arc::clone(&self.shared), stamp: Stamp::new(), customers: None }
     }
 
     fn writer(&self) -> Option<Writer> {
@@ -179,6 +191,7 @@ impl Whole for DashMapPeer {
 pub(crate) struct DashMapSession {
     shared: Arc<Maps>,
     stamp: Stamp,
+    customers: Option<Customers>,
 }
 
 impl DashMapSession {
@@ -190,22 +203,28 @@ impl DashMapSession {
         assert_eq!(ended, Ok(asked), "a live hold");
     }
 
-    /// Takes the units, and queues the entry under the level's lock, so that a later spender is
-    /// logged later.
+    /// Takes the units, and draws on the customer's limit. Queues the entry under the level's lock,
+    /// so that a later spender is logged later.
     #[inline]
     fn take(&mut self, hold: &Hold, id: u128, now: u64) -> bool {
-        let mut level = self.shared.levels.get_mut(&hold.product).expect("a known product");
-        let taken = level.hold(hold.quantity);
-        if taken {
-            self.shared.trail.push(hold.entry(Kind::Reserved, id, now));
-        }
-        taken
+        self.shared.drawn.draw(hold, || {
+            let mut level = self.shared.levels.get_mut(&hold.product).expect("a known product");
+            let taken = level.hold(hold.quantity);
+            if taken {
+                self.shared.trail.push(hold.entry(Kind::Reserved, id, now));
+            }
+            taken
+        })
     }
 }
 
 impl Session for DashMapSession {
     type Product = Product;
     type Hold = u128;
+
+    fn serve(&mut self, customers: Customers) {
+        self.customers = Some(customers);
+    }
 
     #[inline]
     fn reserve(&mut self, product: Product) -> Option<u128> {
@@ -216,7 +235,8 @@ impl Session for DashMapSession {
         assert!(warehouse.is_open(), "an open warehouse");
         let now = self.stamp.now();
         let id = self.stamp.id(now);
-        let hold = Hold::new(product, quantity, now, TTL);
+        let customer = self.customers.as_mut().map(Customers::next);
+        let hold = Hold::new(product, quantity, now, TTL).of(customer);
         if !self.take(&hold, id, now) {
             // Overdue holds must not prevent a sale.
             if now <= self.shared.next_due.load(Ordering::Acquire) {

@@ -3,11 +3,13 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::drawn::Drawn;
 use super::due::{Expires, spawn_sweeper};
 use super::holds::HoldMap;
 use super::shared::{Hasher, Hold, Level, Product, Refused, Stamp, Status, Warehouse, check};
 use super::trail::{Kind, Trail};
 use super::{Job, Whole};
+use crate::common::customers::Customers;
 use crate::common::ledger::{About, Ledger, Session, TTL, Writer};
 
 /// The peer.
@@ -25,16 +27,34 @@ struct State {
     warehouses: Vec<Warehouse>,
     levels: HashMap<Product, Level, Hasher>,
     holds: HoldMap,
+    drawn: Drawn,
+}
+
+impl State {
+    /// Takes what a hold needs, of the stock and of its customer's limit, or nothing.
+    #[inline]
+    fn take(&mut self, hold: &Hold) -> bool {
+        let Self { levels, drawn, .. } = self;
+        drawn.draw(hold, || {
+            levels.get_mut(&hold.product).expect("a known product").hold(hold.quantity)
+        })
+    }
 }
 
 impl MutexPeer {
     /// Opens the peer with these units of each product.
     pub(crate) fn open(units: &[u32], job: Job) -> Self {
+        Self::open_under(None, units, job)
+    }
+
+    /// The same, if there is a maximum: of which each customer may have so many.
+    pub(crate) fn open_under(maximum: Option<u32>, units: &[u32], job: Job) -> Self {
         let levels = units.iter().enumerate();
         let state = State {
             warehouses: vec![Warehouse::default()],
             levels: levels.map(|(index, units)| (Product::new(index), Level::of(*units))).collect(),
             holds: HoldMap::new(job),
+            drawn: Drawn::new(maximum),
         };
         let shared = Arc::new(Locked { state: Mutex::new(state), trail: Trail::open(), job });
         if job == Job::Whole {
@@ -68,6 +88,9 @@ impl Locked {
         self.trail.push(hold.entry(status.recorded(), id, now));
         let level = state.levels.get_mut(&hold.product).expect("a known product");
         level.end(hold.quantity, status);
+        if status != Status::Confirmed {
+            state.drawn.give_back(&hold);
+        }
         Ok(status)
     }
 }
@@ -90,7 +113,7 @@ impl Ledger for MutexPeer {
     }
 
     fn session(&self) -> MutexSession {
-        MutexSession { shared: Arc::clone(&self.shared), stamp: Stamp::new() }
+        MutexSession { shared: Arc::clone(&self.shared), stamp: Stamp::new(), customers: None }
     }
 
     fn writer(&self) -> Option<Writer> {
@@ -113,6 +136,7 @@ impl Whole for MutexPeer {
 pub(crate) struct MutexSession {
     shared: Arc<Locked>,
     stamp: Stamp,
+    customers: Option<Customers>,
 }
 
 impl MutexSession {
@@ -130,6 +154,10 @@ impl Session for MutexSession {
     type Product = Product;
     type Hold = u128;
 
+    fn serve(&mut self, customers: Customers) {
+        self.customers = Some(customers);
+    }
+
     #[inline]
     fn reserve(&mut self, product: Product) -> Option<u128> {
         let quantity = 1;
@@ -137,15 +165,14 @@ impl Session for MutexSession {
         self.shared.trail.admit();
         let now = self.stamp.now();
         let id = self.stamp.id(now);
-        let hold = Hold::new(product, quantity, now, TTL);
+        let customer = self.customers.as_mut().map(Customers::next);
+        let hold = Hold::new(product, quantity, now, TTL).of(customer);
         let mut state = self.shared.lock();
         assert!(state.warehouses[usize::from(product.warehouse)].is_open(), "an open warehouse");
-        let level = state.levels.get_mut(&product).expect("a known product");
-        if !level.hold(quantity) {
+        if !state.take(&hold) {
             // Overdue holds must not prevent a sale.
             let found = self.shared.expire(&mut state, now);
-            let level = state.levels.get_mut(&product).expect("a known product");
-            if !found || !level.hold(quantity) {
+            if !found || !state.take(&hold) {
                 return None;
             }
         }

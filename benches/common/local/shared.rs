@@ -137,6 +137,18 @@ impl Hold {
         Self { product, quantity, expires_at, created_at, owner, status }
     }
 
+    /// The same hold, owned by this customer, if there is one.
+    #[inline]
+    pub(super) fn of(self, customer: Option<u64>) -> Self {
+        Self { owner: customer.map(u64::to_le_bytes), ..self }
+    }
+
+    /// The customer on whose limit it draws.
+    #[inline]
+    pub(super) fn customer(&self) -> Option<u64> {
+        self.owner.map(u64::from_le_bytes)
+    }
+
     /// Ends it as asked, or as overdue, and returns its new status. An error if it had ended
     /// before.
     #[inline]
