@@ -1,6 +1,8 @@
 //! Limits per customer: a hold that draws on one and its release, and the refusal of a customer who
 //! has all, by the engine, by its peers in this process and by servers.
 
+use std::time::Duration;
+
 use crate::common::Scale;
 use crate::common::crew::{Crew, Plan};
 use crate::common::customers::Limit;
@@ -24,6 +26,9 @@ use crate::row::{Row, Section};
 
 /// What each customer may have.
 const MAXIMUM: u32 = 2;
+
+/// How the workload's name ends where servers run.
+pub(crate) const BESIDE_SERVERS: &str = "beside servers";
 
 /// Against whom.
 #[derive(Clone, Copy)]
@@ -73,7 +78,7 @@ impl Case {
     fn name(self) -> String {
         let field = match self.field {
             Field::InProcess => "in process",
-            Field::BesideServers => "beside servers",
+            Field::BesideServers => BESIDE_SERVERS,
         };
         let what = match self.ask {
             Ask::Refused => "refused by the limit",
@@ -139,7 +144,8 @@ fn prove_servers(servers: &Servers, progress: &mut Progress) {
 }
 
 /// The engine and its peers in this process.
-pub(crate) fn in_process(scale: Scale, pace: Pace, progress: &mut Progress) -> Vec<Row> {
+pub(crate) fn in_process(scale: Scale, turns: usize, progress: &mut Progress) -> Vec<Row> {
+    let pace = Pace { turns, span: Duration::from_millis(scale.pick(5, 30, 200)) };
     let field = Field::InProcess;
     let cases = [
         Case::released(field, scale, Access::Hot, 1),
@@ -168,10 +174,11 @@ pub(crate) fn in_process(scale: Scale, pace: Pace, progress: &mut Progress) -> V
 /// same row.
 pub(crate) fn beside_servers(
     scale: Scale,
-    pace: Pace,
+    turns: usize,
     servers: &Servers,
     progress: &mut Progress,
 ) -> Vec<Row> {
+    let pace = Pace { turns, span: Duration::from_millis(scale.pick(20, 80, 500)) };
     prove_servers(servers, progress);
     let field = Field::BesideServers;
     let shop = Case::released(field, scale, SHOP, 1);
