@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::ledger::{End, REFUSED, Session};
+use super::ledger::{REFUSED, Session};
 use super::machine::thread_cpu_time;
 use super::order::{Ask, Order, Report, Turn, histogram};
 use super::workload::{Holds, Picks};
@@ -55,12 +55,9 @@ impl<S: Session> Buyer<S> {
                 report.done *= depth as u64;
                 report
             }
-            // A loop for each kind, so that none has the other's code in it.
             Ask::Refused => repeat(order, times, self.steps_a_look(), || self.be_refused()),
-            Ask::Released => repeat(order, times, self.steps_a_look(), || self.pair(End::Release)),
-            Ask::Pair | Ask::Reserve => {
-                repeat(order, times, self.steps_a_look(), || self.pair(End::Confirm))
-            }
+            Ask::Released => repeat(order, times, self.steps_a_look(), || self.be_released()),
+            Ask::Pair | Ask::Reserve => repeat(order, times, self.steps_a_look(), || self.pair()),
         }
     }
 
@@ -125,12 +122,13 @@ impl<S: Session> Buyer<S> {
     #[inline]
     fn step(&mut self, ask: Ask) -> quanta::Instant {
         match ask {
-            Ask::Pair | Ask::Released => self.pair(ask.end()),
+            Ask::Pair => self.pair(),
+            Ask::Released => self.be_released(),
             Ask::Refused => self.be_refused(),
             Ask::Reserve => {
                 let new = self.session.reserve(self.picks.next()).expect("in stock");
                 let over = self.clock.now();
-                self.end_oldest(new, ask.end());
+                self.end_oldest(new);
                 return over;
             }
         }
@@ -138,15 +136,15 @@ impl<S: Session> Buyer<S> {
     }
 
     #[inline]
-    fn pair(&mut self, end: End) {
+    fn pair(&mut self) {
         let new = self.session.reserve(self.picks.next()).expect("in stock");
-        self.end_oldest(new, end);
+        self.end_oldest(new);
     }
 
     #[inline]
-    fn end_oldest(&mut self, new: S::Hold, end: End) {
+    fn end_oldest(&mut self, new: S::Hold) {
         let old = self.holds.exchange(new);
-        self.session.end(old, end);
+        self.session.confirm(old);
         if self.flush_every > 0 {
             self.unflushed += 1;
             if self.unflushed >= self.flush_every {
@@ -154,6 +152,14 @@ impl<S: Session> Buyer<S> {
                 self.session.flush();
             }
         }
+    }
+
+    // Apart, so that the compiler makes of the pair's loop what it makes of it without this one.
+    #[inline(never)]
+    fn be_released(&mut self) {
+        let new = self.session.reserve(self.picks.next()).expect("in stock");
+        let old = self.holds.exchange(new);
+        self.session.release(old);
     }
 
     #[inline]

@@ -35,14 +35,17 @@ fn one_after_another<L: Ledger>(ledger: &L) {
         session
     });
     let product = ledger.product(0);
-    let anns = [(); 2].map(|()| ann.reserve(product).expect("within the limit"));
+    let passes = |session: &mut L::Session, what: &str| {
+        session.reserve(product).unwrap_or_else(|| panic!("{title}: not so: {what}"))
+    };
+    let anns = [(); 2].map(|()| passes(&mut ann, "what the limit allows passes"));
     assert!(ann.reserve(product).is_none(), "{title}: a third hold");
-    let first = bob.reserve(product).expect("a refused call takes no stock");
+    let first = passes(&mut bob, "a refused call takes no stock");
     assert!(bob.reserve(product).is_none(), "{title}: sold out");
     ann.release(anns[0]);
-    let second = bob.reserve(product).expect("a call that finds no stock draws nothing");
+    let second = passes(&mut bob, "a call that finds no stock draws nothing");
     bob.release(second);
-    let again = ann.reserve(product).expect("what is given back may be drawn again");
+    let again = passes(&mut ann, "what is given back may be drawn again");
     assert!(ann.reserve(product).is_none(), "{title}: a third hold after a release");
     for hold in [anns[1], again] {
         ann.release(hold);

@@ -236,7 +236,7 @@ impl Session for DashMapSession {
         let now = self.stamp.now();
         let id = self.stamp.id(now);
         let customer = self.customers.as_mut().map(Customers::next);
-        let hold = Hold::new(product, quantity, now, TTL).of(customer);
+        let hold = Hold::new(customer, product, quantity, now, TTL);
         if !self.take(&hold, id, now) {
             // Overdue holds must not prevent a sale.
             if now <= self.shared.next_due.load(Ordering::Acquire) {

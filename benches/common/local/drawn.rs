@@ -42,7 +42,15 @@ impl Drawn {
     /// Takes the stock of a hold with `take`, and draws for its customer: both, or neither.
     #[inline]
     pub(super) fn draw(&mut self, hold: &Hold, take: impl FnOnce() -> bool) -> bool {
-        let Some(customer) = hold.customer() else { return take() };
+        match hold.customer() {
+            None => take(),
+            Some(customer) => self.draw_for(customer, hold, take),
+        }
+    }
+
+    // Apart, as everything that only limits need, so that a peer without them pays for one look.
+    #[inline(never)]
+    fn draw_for(&mut self, customer: u64, hold: &Hold, take: impl FnOnce() -> bool) -> bool {
         let drawn = self.units.entry(customer).or_default();
         let raised = raise(drawn, hold, self.maximum, take);
         if *drawn == 0 {
@@ -53,11 +61,17 @@ impl Drawn {
 
     #[inline]
     pub(super) fn give_back(&mut self, hold: &Hold) {
-        let Some(customer) = hold.customer() else { return };
+        if let Some(customer) = hold.customer() {
+            self.give_back_to(customer, hold.quantity);
+        }
+    }
+
+    #[inline(never)]
+    fn give_back_to(&mut self, customer: u64, units: u32) {
         let Entry::Occupied(mut drawn) = self.units.entry(customer) else {
             panic!("what is given back was drawn")
         };
-        *drawn.get_mut() -= hold.quantity;
+        *drawn.get_mut() -= units;
         if *drawn.get() == 0 {
             drawn.remove();
         }
@@ -72,7 +86,14 @@ impl SharedDrawn {
     /// The same as [`Drawn::draw`], under the lock of the customer's entry.
     #[inline]
     pub(super) fn draw(&self, hold: &Hold, take: impl FnOnce() -> bool) -> bool {
-        let Some(customer) = hold.customer() else { return take() };
+        match hold.customer() {
+            None => take(),
+            Some(customer) => self.draw_for(customer, hold, take),
+        }
+    }
+
+    #[inline(never)]
+    fn draw_for(&self, customer: u64, hold: &Hold, take: impl FnOnce() -> bool) -> bool {
         let mut drawn = self.units.entry(customer).or_default();
         let raised = raise(&mut drawn, hold, self.maximum, take);
         let is_empty = *drawn == 0;
@@ -85,11 +106,17 @@ impl SharedDrawn {
 
     #[inline]
     pub(super) fn give_back(&self, hold: &Hold) {
-        let Some(customer) = hold.customer() else { return };
+        if let Some(customer) = hold.customer() {
+            self.give_back_to(customer, hold.quantity);
+        }
+    }
+
+    #[inline(never)]
+    fn give_back_to(&self, customer: u64, units: u32) {
         let dashmap::Entry::Occupied(mut drawn) = self.units.entry(customer) else {
             panic!("what is given back was drawn")
         };
-        *drawn.get_mut() -= hold.quantity;
+        *drawn.get_mut() -= units;
         if *drawn.get() == 0 {
             drawn.remove();
         }

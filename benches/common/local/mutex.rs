@@ -166,7 +166,7 @@ impl Session for MutexSession {
         let now = self.stamp.now();
         let id = self.stamp.id(now);
         let customer = self.customers.as_mut().map(Customers::next);
-        let hold = Hold::new(product, quantity, now, TTL).of(customer);
+        let hold = Hold::new(customer, product, quantity, now, TTL);
         let mut state = self.shared.lock();
         assert!(state.warehouses[usize::from(product.warehouse)].is_open(), "an open warehouse");
         if !state.take(&hold) {

@@ -129,18 +129,19 @@ pub(super) struct Hold {
 }
 
 impl Hold {
-    /// A new pending hold.
+    /// A new pending hold. If it is a customer's, it draws on their limit.
     #[inline]
-    pub(super) fn new(product: Product, quantity: u32, now: u64, ttl: Duration) -> Self {
+    pub(super) fn new(
+        customer: Option<u64>,
+        product: Product,
+        quantity: u32,
+        now: u64,
+        ttl: Duration,
+    ) -> Self {
         let expires_at = now + ttl.as_millis() as u64;
-        let (created_at, owner, status) = (now, None, Status::Pending);
+        let owner = customer.map(u64::to_le_bytes);
+        let (created_at, status) = (now, Status::Pending);
         Self { product, quantity, expires_at, created_at, owner, status }
-    }
-
-    /// The same hold, owned by this customer, if there is one.
-    #[inline]
-    pub(super) fn of(self, customer: Option<u64>) -> Self {
-        Self { owner: customer.map(u64::to_le_bytes), ..self }
     }
 
     /// The customer on whose limit it draws.
