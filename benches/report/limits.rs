@@ -100,10 +100,9 @@ impl Case {
     /// The peers in this process.
     fn peers(self, job: Job, threads: usize) -> [Crew; 2] {
         let (units, plan) = (self.access.units(), self.plan(threads));
-        let maximum = Some(MAXIMUM);
         [
-            Crew::hire(&MutexPeer::open_under(maximum, &units, job), plan),
-            Crew::hire(&DashMapPeer::open_under(maximum, &units, job), plan),
+            Crew::hire(&MutexPeer::open_limited(MAXIMUM, &units, job), plan),
+            Crew::hire(&DashMapPeer::open_limited(MAXIMUM, &units, job), plan),
         ]
     }
 }
@@ -115,8 +114,8 @@ pub(crate) fn prove() {
         limit_proof::prove(&LimitedEngine::open(durability, &units, maximum));
     }
     for job in [Job::Whole, Job::Lean] {
-        limit_proof::prove(&MutexPeer::open_under(Some(maximum), &units, job));
-        limit_proof::prove(&DashMapPeer::open_under(Some(maximum), &units, job));
+        limit_proof::prove(&MutexPeer::open_limited(maximum, &units, job));
+        limit_proof::prove(&DashMapPeer::open_limited(maximum, &units, job));
     }
 }
 

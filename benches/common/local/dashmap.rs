@@ -17,12 +17,13 @@ use crate::common::ledger::{About, Ledger, Session, TTL, Writer};
 /// How many parts the deadline index has, so that threads rarely meet in one.
 const PARTS: usize = 64;
 
-/// The peer.
-pub(crate) struct DashMapPeer {
-    shared: Arc<Maps>,
+/// The peer, with a limit per customer or without. The kinds are apart so that those without pay
+/// nothing for the others.
+pub(crate) struct DashMapPeer<const LIMITED: bool = false> {
+    shared: Arc<Maps<LIMITED>>,
 }
 
-struct Maps {
+struct Maps<const LIMITED: bool> {
     warehouses: Vec<Warehouse>,
     levels: DashMap<Product, Level, Hasher>,
     holds: DashMap<u128, Hold, Hasher>,
@@ -54,11 +55,19 @@ impl DueShard {
 impl DashMapPeer {
     /// Opens the peer with these units of each product.
     pub(crate) fn open(units: &[u32], job: Job) -> Self {
-        Self::open_under(None, units, job)
+        Self::with(0, units, job)
     }
+}
 
-    /// The same, if there is a maximum: of which each customer may have so many.
-    pub(crate) fn open_under(maximum: Option<u32>, units: &[u32], job: Job) -> Self {
+impl DashMapPeer<true> {
+    /// The same, and each customer may have `maximum` of all products together.
+    pub(crate) fn open_limited(maximum: u32, units: &[u32], job: Job) -> Self {
+        Self::with(maximum, units, job)
+    }
+}
+
+impl<const LIMITED: bool> DashMapPeer<LIMITED> {
+    fn with(maximum: u32, units: &[u32], job: Job) -> Self {
         let levels: DashMap<Product, Level, Hasher> = DashMap::default();
         for (index, units) in units.iter().enumerate() {
             levels.insert(Product::new(index), Level::of(*units));
@@ -81,7 +90,7 @@ impl DashMapPeer {
     }
 }
 
-impl Maps {
+impl<const LIMITED: bool> Maps<LIMITED> {
     #[inline]
     fn part(&self, id: u128) -> MutexGuard<'_, DuePart> {
         self.due[id as usize % PARTS].lock()
@@ -107,7 +116,7 @@ impl Maps {
         let mut level = self.levels.get_mut(&hold.product).expect("a known product");
         level.end(hold.quantity, status);
         drop(level);
-        if status != Status::Confirmed {
+        if LIMITED && status != Status::Confirmed {
             self.drawn.give_back(&hold);
         }
         if self.job == Job::Whole
@@ -148,7 +157,7 @@ impl Maps {
     }
 }
 
-impl Expires for Maps {
+impl<const LIMITED: bool> Expires for Maps<LIMITED> {
     fn sweep(&self, now: u64) {
         if now > self.next_due.load(Ordering::Acquire) {
             self.expire(now);
@@ -156,8 +165,8 @@ impl Expires for Maps {
     }
 }
 
-impl Ledger for DashMapPeer {
-    type Session = DashMapSession;
+impl<const LIMITED: bool> Ledger for DashMapPeer<LIMITED> {
+    type Session = DashMapSession<LIMITED>;
 
     fn about(&self) -> About {
         self.shared.job.about("dashmap")
@@ -167,7 +176,7 @@ impl Ledger for DashMapPeer {
         Product::new(index)
     }
 
-    fn session(&self) -> DashMapSession {
+    fn session(&self) -> DashMapSession<LIMITED> {
         DashMapSession { shared: Arc::clone(&self.shared), stamp: Stamp::new(), customers: None }
     }
 
@@ -176,7 +185,7 @@ impl Ledger for DashMapPeer {
     }
 }
 
-impl Whole for DashMapPeer {
+impl<const LIMITED: bool> Whole for DashMapPeer<LIMITED> {
     fn sweep(&self, now: u64) {
         Expires::sweep(&*self.shared, now);
     }
@@ -188,13 +197,13 @@ impl Whole for DashMapPeer {
 }
 
 /// A handle to the peer.
-pub(crate) struct DashMapSession {
-    shared: Arc<Maps>,
+pub(crate) struct DashMapSession<const LIMITED: bool> {
+    shared: Arc<Maps<LIMITED>>,
     stamp: Stamp,
     customers: Option<Customers>,
 }
 
-impl DashMapSession {
+impl<const LIMITED: bool> DashMapSession<LIMITED> {
     /// Ends a hold, and checks that it ended as asked.
     #[inline]
     fn end(&mut self, id: u128, asked: Status) {
@@ -207,18 +216,19 @@ impl DashMapSession {
     /// so that a later spender is logged later.
     #[inline]
     fn take(&mut self, hold: &Hold, id: u128, now: u64) -> bool {
-        self.shared.drawn.draw(hold, || {
+        let take = || {
             let mut level = self.shared.levels.get_mut(&hold.product).expect("a known product");
             let taken = level.hold(hold.quantity);
             if taken {
                 self.shared.trail.push(hold.entry(Kind::Reserved, id, now));
             }
             taken
-        })
+        };
+        if LIMITED { self.shared.drawn.draw(hold, take) } else { take() }
     }
 }
 
-impl Session for DashMapSession {
+impl<const LIMITED: bool> Session for DashMapSession<LIMITED> {
     type Product = Product;
     type Hold = u128;
 
@@ -235,7 +245,7 @@ impl Session for DashMapSession {
         assert!(warehouse.is_open(), "an open warehouse");
         let now = self.stamp.now();
         let id = self.stamp.id(now);
-        let customer = self.customers.as_mut().map(Customers::next);
+        let customer = if LIMITED { self.customers.as_mut().map(Customers::next) } else { None };
         let hold = Hold::new(customer, product, quantity, now, TTL);
         if !self.take(&hold, id, now) {
             // Overdue holds must not prevent a sale.

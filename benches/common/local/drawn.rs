@@ -35,22 +35,14 @@ fn raise(drawn: &mut u32, hold: &Hold, maximum: u32, take: impl FnOnce() -> bool
 }
 
 impl Drawn {
-    pub(super) fn new(maximum: Option<u32>) -> Self {
-        Self { maximum: maximum.unwrap_or(0), ..Self::default() }
+    pub(super) fn new(maximum: u32) -> Self {
+        Self { maximum, ..Self::default() }
     }
 
     /// Takes the stock of a hold with `take`, and draws for its customer: both, or neither.
     #[inline]
     pub(super) fn draw(&mut self, hold: &Hold, take: impl FnOnce() -> bool) -> bool {
-        match hold.customer() {
-            None => take(),
-            Some(customer) => self.draw_for(customer, hold, take),
-        }
-    }
-
-    // Apart, as everything that only limits need, so that a peer without them pays for one look.
-    #[inline(never)]
-    fn draw_for(&mut self, customer: u64, hold: &Hold, take: impl FnOnce() -> bool) -> bool {
+        let Some(customer) = hold.customer() else { return take() };
         let drawn = self.units.entry(customer).or_default();
         let raised = raise(drawn, hold, self.maximum, take);
         if *drawn == 0 {
@@ -61,17 +53,11 @@ impl Drawn {
 
     #[inline]
     pub(super) fn give_back(&mut self, hold: &Hold) {
-        if let Some(customer) = hold.customer() {
-            self.give_back_to(customer, hold.quantity);
-        }
-    }
-
-    #[inline(never)]
-    fn give_back_to(&mut self, customer: u64, units: u32) {
+        let Some(customer) = hold.customer() else { return };
         let Entry::Occupied(mut drawn) = self.units.entry(customer) else {
             panic!("what is given back was drawn")
         };
-        *drawn.get_mut() -= units;
+        *drawn.get_mut() -= hold.quantity;
         if *drawn.get() == 0 {
             drawn.remove();
         }
@@ -79,21 +65,14 @@ impl Drawn {
 }
 
 impl SharedDrawn {
-    pub(super) fn new(maximum: Option<u32>) -> Self {
-        Self { maximum: maximum.unwrap_or(0), ..Self::default() }
+    pub(super) fn new(maximum: u32) -> Self {
+        Self { maximum, ..Self::default() }
     }
 
     /// The same as [`Drawn::draw`], under the lock of the customer's entry.
     #[inline]
     pub(super) fn draw(&self, hold: &Hold, take: impl FnOnce() -> bool) -> bool {
-        match hold.customer() {
-            None => take(),
-            Some(customer) => self.draw_for(customer, hold, take),
-        }
-    }
-
-    #[inline(never)]
-    fn draw_for(&self, customer: u64, hold: &Hold, take: impl FnOnce() -> bool) -> bool {
+        let Some(customer) = hold.customer() else { return take() };
         let mut drawn = self.units.entry(customer).or_default();
         let raised = raise(&mut drawn, hold, self.maximum, take);
         let is_empty = *drawn == 0;
@@ -106,17 +85,11 @@ impl SharedDrawn {
 
     #[inline]
     pub(super) fn give_back(&self, hold: &Hold) {
-        if let Some(customer) = hold.customer() {
-            self.give_back_to(customer, hold.quantity);
-        }
-    }
-
-    #[inline(never)]
-    fn give_back_to(&self, customer: u64, units: u32) {
+        let Some(customer) = hold.customer() else { return };
         let dashmap::Entry::Occupied(mut drawn) = self.units.entry(customer) else {
             panic!("what is given back was drawn")
         };
-        *drawn.get_mut() -= units;
+        *drawn.get_mut() -= hold.quantity;
         if *drawn.get() == 0 {
             drawn.remove();
         }

@@ -1,7 +1,8 @@
--- One statement, so all of it happens or nothing. Customers who have all, and stock that is gone, are
--- seen without a write. Of two that come at once, the second waits for the first at the customer's row
--- and looks again; where both want the last unit, the stock's CHECK undoes the second. The customer's
--- row comes first, because the stock's is the one that many wait for.
+-- One statement, so all of it happens or nothing. Of two calls of one customer at once, the second waits
+-- at the customer's row and looks at the maximum again; of two that want the last unit, the CHECK of the
+-- stock undoes the second. The customer's row comes first, because the stock's is the one that many
+-- wait for. Customers who have all are seen before anything is written: that costs a hold that passes a
+-- tenth, and makes a third more refusals, of which a drop has more.
 WITH drawn AS (
     INSERT INTO customer_limit AS it (customer, rule, used)
     SELECT $4, 1, $2 FROM stock
