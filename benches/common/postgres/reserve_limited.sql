@@ -1,8 +1,8 @@
 -- One statement, so all of it happens or nothing. Of two calls of one customer at once, the second waits
 -- at the customer's row and looks at the maximum again; of two that want the last unit, the CHECK of the
 -- stock undoes the second. The customer's row comes first, because the stock's is the one that many
--- wait for. Customers who have all are seen before anything is written: that costs a hold that passes a
--- tenth, and makes a third more refusals, of which a drop has more.
+-- wait for. Customers who have all are seen before anything is written: that makes a seventh
+-- fewer holds that pass, and a third more refusals, of which a drop has more.
 WITH drawn AS (
     INSERT INTO customer_limit AS it (customer, rule, used)
     SELECT $4, 1, $2 FROM stock
