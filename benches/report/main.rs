@@ -1,8 +1,8 @@
 //! The report: everything measured in one run, as a page with plots and as JSON.
 //!
 //! `cargo bench --bench report` takes some minutes, `cargo bench --bench report -- --quick` about
-//! one. `-- --test` only checks that it works, and `-- only=limits` measures that section alone. Both
-//! files are written to `target/report/`.
+//! one. `-- --test` only checks that it works, and `-- only=limits` measures that section alone.
+//! Both files are written to `target/report/`.
 #![allow(clippy::print_stderr, reason = "a bench speaks")]
 
 mod charts;

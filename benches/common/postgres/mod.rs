@@ -287,8 +287,8 @@ impl Open {
         Ok(Self::Own(client))
     }
 
-    /// Holds a unit. Returns the number of entries that were written: none also where a check of the
-    /// tables undoes the statement, because another caller has just taken the last unit.
+    /// Holds a unit. Returns the number of entries that were written: none also where a check of
+    /// the tables undoes the statement, because another caller has just taken the last unit.
     fn reserve(&mut self, product: i32, hold: Uuid, of: Option<Allowed>) -> io::Result<u64> {
         match self {
             Self::Crate { client, steps } => {

@@ -27,7 +27,6 @@ const RELEASE_LIMITED: &str = include_str!("release_limited.lua");
 
 const DUE: &[u8] = b"holds:due";
 const RECORD: &[u8] = b"audit";
-const LIMIT: &[u8] = b"limit:each";
 
 /// A server that was started from the installed program.
 pub(crate) struct RedisServer {
@@ -98,8 +97,15 @@ struct Scripts {
     reserve: Script,
     confirm: Script,
     release: Script,
-    /// What each customer may have of all products together, if these are the scripts for limits.
-    maximum: Option<u32>,
+    /// If these are the scripts for limits.
+    limit: Option<LimitKey>,
+}
+
+/// A limit of the server.
+struct LimitKey {
+    key: String,
+    /// What each customer may have of all products together.
+    maximum: u32,
 }
 
 impl RedisPeer {
@@ -136,9 +142,12 @@ impl RedisPeer {
             }
             stock.exec(&mut connection)?;
         }
-        // Another crew may have left holds behind.
-        redis::cmd("DEL").arg(LIMIT).exec(&mut connection)?;
-        let [reserve, release] = match maximum {
+        // One for each way of using the server, because their crews take turns on it. An earlier
+        // crew may have left holds behind.
+        let key = format!("limit:each:{connections}:{depth}");
+        redis::cmd("DEL").arg(&key).exec(&mut connection)?;
+        let limit = maximum.map(|maximum| LimitKey { key, maximum });
+        let [reserve, release] = match limit {
             None => [RESERVE, RELEASE],
             Some(_) => [RESERVE_LIMITED, RELEASE_LIMITED],
         };
@@ -146,7 +155,7 @@ impl RedisPeer {
             reserve: Script::new(reserve),
             confirm: Script::new(CONFIRM),
             release: Script::new(release),
-            maximum,
+            limit,
         };
         for script in [&scripts.reserve, &scripts.confirm, &scripts.release] {
             script.load(&mut connection)?;
@@ -258,8 +267,8 @@ impl Scripts {
     fn reserve(&self, hold: &Hold) -> ScriptInvocation<'_> {
         let mut call = self.on(&self.reserve, hold);
         call.arg(1).arg(TTL.as_millis() as u64);
-        if let Some((customer, maximum)) = hold.customer.zip(self.maximum) {
-            call.arg(customer).arg(maximum);
+        if let Some((customer, limit)) = hold.customer.zip(self.limit.as_ref()) {
+            call.arg(customer).arg(limit.maximum);
         }
         call
     }
@@ -276,8 +285,8 @@ impl Scripts {
     fn on<'s>(&self, script: &'s Script, hold: &Hold) -> ScriptInvocation<'s> {
         let mut call = script.prepare_invoke();
         call.key(hold.product.bytes()).key(&hold.key).key(DUE).key(RECORD).arg(hold.id());
-        if self.maximum.is_some() {
-            call.key(LIMIT);
+        if let Some(limit) = &self.limit {
+            call.key(&limit.key);
         }
         call
     }
