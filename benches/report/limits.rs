@@ -182,10 +182,12 @@ pub(crate) fn beside_servers(
     let field = Field::BesideServers;
     let shop = Case::released(field, scale, SHOP, 1);
     let hot = Case::released(field, scale, Access::Hot, 1);
-    let refused = Case::refused(field, scale.pick(100, 4_000, 4_000));
-    let cases = [(shop, InMemory), (hot, InMemory), (refused, InMemory), (shop, Synced)];
+    // Not more: every connection begins by making two holds for each.
+    let refused = Case::refused(field, scale.pick(100, 1_000, 1_000));
+    let cases = [(hot, InMemory), (refused, InMemory), (shop, InMemory), (shop, Synced)];
     let mut rows = Vec::new();
-    for (case, durability) in cases {
+    for (case, durability) in &cases[..scale.pick(2, 2, 4)] {
+        let durability = *durability;
         progress.say(&format!("{}, {}", case.name(), durability.name()));
         let threads = if durability == Synced { WAITING } else { cores() };
         let mut race = case.race(Turn::For(pace.span / 3));
