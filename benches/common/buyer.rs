@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::ledger::Session;
+use super::ledger::{REFUSED, Session};
 use super::machine::thread_cpu_time;
 use super::order::{Ask, Order, Report, Turn, histogram};
 use super::workload::{Holds, Picks};
@@ -48,15 +48,16 @@ impl<S: Session> Buyer<S> {
 
     fn run(&mut self, order: &Order, times: u64, depth: usize) -> Report {
         match order.ask {
-            Ask::Refused => repeat(order, times, self.steps_a_look(), || self.be_refused()),
-            _ if depth == 1 => repeat(order, times, self.steps_a_look(), || self.pair()),
-            _ => {
+            _ if depth > 1 => {
                 let mut batch = Vec::with_capacity(depth);
                 let batches = times.div_ceil(depth as u64);
-                let mut report = repeat(order, batches, 1, || self.batch(&mut batch, depth));
+                let mut report = repeat(order, batches, 1, || self.batch(order, &mut batch, depth));
                 report.done *= depth as u64;
                 report
             }
+            Ask::Refused => repeat(order, times, self.steps_a_look(), || self.be_refused()),
+            Ask::Released => repeat(order, times, self.steps_a_look(), || self.be_released()),
+            Ask::Pair | Ask::Reserve => repeat(order, times, self.steps_a_look(), || self.pair()),
         }
     }
 
@@ -82,7 +83,7 @@ impl<S: Session> Buyer<S> {
         let mut batch = Vec::with_capacity(depth);
         let mut report = repeat(order, u64::MAX, 1, || {
             let began = self.clock.now();
-            self.batch(&mut batch, depth);
+            self.batch(order, &mut batch, depth);
             let waited = self.clock.now().saturating_duration_since(began);
             times.saturating_record_n(nanos(waited), depth as u64);
         });
@@ -122,6 +123,7 @@ impl<S: Session> Buyer<S> {
     fn step(&mut self, ask: Ask) -> quanta::Instant {
         match ask {
             Ask::Pair => self.pair(),
+            Ask::Released => self.be_released(),
             Ask::Refused => self.be_refused(),
             Ask::Reserve => {
                 let new = self.session.reserve(self.picks.next()).expect("in stock");
@@ -152,16 +154,27 @@ impl<S: Session> Buyer<S> {
         }
     }
 
+    // Apart, so that the compiler makes of the pair's loop what it makes of it without this one.
+    #[inline(never)]
+    fn be_released(&mut self) {
+        let new = self.session.reserve(self.picks.next()).expect("in stock");
+        let old = self.holds.exchange(new);
+        self.session.release(old);
+    }
+
     #[inline]
     fn be_refused(&mut self) {
         let refused = self.session.reserve(self.picks.next());
-        assert!(refused.is_none(), "sold out, and yet there was a unit");
+        assert!(refused.is_none(), "{REFUSED}");
     }
 
-    fn batch(&mut self, batch: &mut Vec<S::Product>, depth: usize) {
+    fn batch(&mut self, order: &Order, batch: &mut Vec<S::Product>, depth: usize) {
         batch.clear();
         batch.extend((0..depth).map(|_| self.picks.next()));
-        self.session.pairs(batch);
+        match order.ask {
+            Ask::Refused => self.session.refusals(batch),
+            ask => self.session.pairs(batch, ask.end()),
+        }
     }
 }
 

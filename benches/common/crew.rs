@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use hdrhistogram::Histogram;
 
 use super::buyer::Buyer;
+use super::customers::Limit;
 use super::ledger::{About, Ledger, Session, Writer};
 use super::machine::cpu_time_of;
 use super::order::{Ask, Order, Report, Turn, histogram};
@@ -30,11 +31,19 @@ pub(crate) struct Plan {
     pub(crate) ending: Ending,
     /// Each caller flushes after this many of its own pairs; 0 means never.
     pub(crate) flush_every: u64,
+    /// The limit that each hold draws on, and for how many customers. The ledger must have been
+    /// opened with it.
+    pub(crate) limit: Option<Limit>,
 }
 
 impl Plan {
     pub(crate) fn new(access: Access, threads: usize, live: usize) -> Self {
-        Self { access, threads, live, ending: Ending::InOrder, flush_every: 0 }
+        Self { access, threads, live, ending: Ending::InOrder, flush_every: 0, limit: None }
+    }
+
+    /// What each customer may have, if there is a limit.
+    pub(crate) fn maximum(self) -> Option<u32> {
+        Some(self.limit?.maximum)
     }
 }
 
@@ -96,6 +105,9 @@ impl Crew {
         let workers = (0..plan.threads).map(|number| {
             let seed = number as u64 + 1;
             let mut session = ledger.session();
+            if let Some(limit) = plan.limit {
+                session.serve(limit.customers_of(number, plan.threads));
+            }
             let mut picks = plan.access.picks(|index| ledger.product(index), seed);
             let ready = Arc::clone(&ready);
             let (orders, to_do) = channel::<Order>();

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::customers::Customers;
+
 /// The time to live of a hold: longer than any measurement, so that none expires meanwhile.
 pub(crate) const TTL: Duration = Duration::from_secs(3_600);
 
@@ -57,6 +59,15 @@ pub(crate) struct Writer {
     pub(crate) is_idle: Box<dyn Fn() -> bool + Send>,
 }
 
+/// How a hold ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// Its unit is sold.
+    Confirm,
+    /// Its unit is given back.
+    Release,
+}
+
 /// An open inventory. Its products are numbered from 0, and all are in stock.
 pub(crate) trait Ledger {
     type Session: Session;
@@ -75,13 +86,22 @@ pub(crate) trait Ledger {
     }
 }
 
+/// What is wrong if a call is not refused that has to be.
+pub(crate) const REFUSED: &str = "nothing may be held, and yet there was a unit";
+
 /// The calls of one thread. All of them panic if the ledger fails, because a figure of a failing
 /// ledger means nothing.
 pub(crate) trait Session: Send + 'static {
     type Product: Copy + Send + Sync + 'static;
     type Hold: Copy + Send + 'static;
 
-    /// Holds one unit; `None` if none is left.
+    /// From now on, each hold is for the next one of these customers. Only for ledgers that were
+    /// opened with a limit.
+    fn serve(&mut self, _customers: Customers) {
+        panic!("a ledger with a limit");
+    }
+
+    /// Holds one unit; `None` if none is left, or if a limit does not allow it.
     fn reserve(&mut self, product: Self::Product) -> Option<Self::Hold>;
 
     /// Sells the unit of a live hold.
@@ -90,16 +110,33 @@ pub(crate) trait Session: Send + 'static {
     /// Gives back the unit of a live hold.
     fn release(&mut self, hold: Self::Hold);
 
+    /// Ends a live hold.
+    #[inline]
+    fn end(&mut self, hold: Self::Hold, end: End) {
+        match end {
+            End::Confirm => self.confirm(hold),
+            End::Release => self.release(hold),
+        }
+    }
+
     /// How many pairs this session sends at once.
     fn depth(&self) -> usize {
         1
     }
 
-    /// Holds one unit of each product, and then sells them all; at once, if the session has depth.
-    fn pairs(&mut self, products: &[Self::Product]) {
+    /// Holds one unit of each product, and then ends all these holds; at once, if the session has
+    /// depth.
+    fn pairs(&mut self, products: &[Self::Product], end: End) {
         for product in products {
             let hold = self.reserve(*product).expect("in stock");
-            self.confirm(hold);
+            self.end(hold, end);
+        }
+    }
+
+    /// Asks for one unit of each product, and must get none; at once, if the session has depth.
+    fn refusals(&mut self, products: &[Self::Product]) {
+        for product in products {
+            assert!(self.reserve(*product).is_none(), "{REFUSED}");
         }
     }
 

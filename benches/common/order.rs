@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 
+use super::ledger::End;
+
 /// The precision of a histogram: 1%, up to a minute.
 const PRECISION: u8 = 2;
 const LONGEST_NS: u64 = 60_000_000_000;
@@ -22,8 +24,21 @@ pub(crate) enum Ask {
     Pair,
     /// The same, but only the reserve is timed.
     Reserve,
-    /// Reserve a product that is sold out.
+    /// Reserve a unit, and release the oldest hold.
+    Released,
+    /// Reserve what may not be held: a product that is sold out, or a unit for a customer who has
+    /// all that a limit allows.
     Refused,
+}
+
+impl Ask {
+    /// How the holds of this demand end.
+    pub(crate) fn end(self) -> End {
+        match self {
+            Self::Released => End::Release,
+            Self::Pair | Self::Reserve | Self::Refused => End::Confirm,
+        }
+    }
 }
 
 /// The kind of a turn.

@@ -157,7 +157,7 @@ pub(crate) fn latency(findings: &Findings) -> String {
 /// All engines on a log scale, with a plot for each durability.
 pub(crate) fn peers(findings: &Findings) -> String {
     let name = |row: &Row| {
-        let plural = if row.threads == 1 { "" } else { "s" };
+        let plural = plural(row.threads);
         match (&*row.engine, &*row.setup) {
             (engine, "") => format!("{engine}, {} thread{plural}", row.threads),
             ("stockade", setup) => format!("stockade, {} caller{plural}: {setup}", row.threads),
@@ -183,21 +183,50 @@ pub(crate) fn real(findings: &Findings) -> String {
     dots(findings, Section::Real, name)
 }
 
+/// A hold under a limit of its customer and its release, or its refusal: a plot for each race.
+pub(crate) fn limits(findings: &Findings) -> String {
+    let groups = groups(findings, Section::Limits, |row| (row.workload.clone(), row.durability));
+    let name = |row: &Row| match &*row.engine {
+        "stockade" | "mutex" | "dashmap" => {
+            format!("{}, {} thread{}", row.title(), row.threads, plural(row.threads))
+        }
+        _ => row.title(),
+    };
+    let plot = |((workload, durability), rows): ((String, &str), Vec<&Row>)| {
+        let title = format!("A second, {durability}: {workload}");
+        rates(title, "a second (log scale)", rows, &name)
+    };
+    groups.into_iter().map(plot).map(DotPlot::figure).collect()
+}
+
+fn plural(threads: usize) -> &'static str {
+    if threads == 1 { "" } else { "s" }
+}
+
 /// A section's rates on a log scale, with a plot for each durability.
 fn dots(findings: &Findings, section: Section, name: impl Fn(&Row) -> String) -> String {
     let groups = groups(findings, section, |row| row.durability);
+    let plot = |(durability, rows): (&'static str, Vec<&Row>)| {
+        let title = format!("Pairs a second, {durability}");
+        rates(title, "pairs a second (log scale)", rows, &name)
+    };
+    groups.into_iter().map(plot).map(DotPlot::figure).collect()
+}
+
+/// The rates of rows on a log scale.
+fn rates(
+    title: String,
+    label: &'static str,
+    rows: Vec<&Row>,
+    name: &impl Fn(&Row) -> String,
+) -> DotPlot {
     let dot = |row: &Row| {
         let shown = format!("{}/s", count(row.per_second));
         let Spread { lowest, highest, .. } = row.rate_range();
         let (color, value, range) = (color(&row.engine), row.per_second, lowest..highest);
         Dot { name: name(row), color, value, range, shown }
     };
-    let plot = |(durability, rows): (&'static str, Vec<&Row>)| DotPlot {
-        title: format!("Pairs a second, {durability}"),
-        label: "pairs a second (log scale)",
-        dots: rows.into_iter().map(dot).collect(),
-    };
-    groups.into_iter().map(plot).map(DotPlot::figure).collect()
+    DotPlot { title, label, dots: rows.into_iter().map(dot).collect() }
 }
 
 /// The remaining stock over time.

@@ -1,7 +1,8 @@
 //! The report: everything measured in one run, as a page with plots and as JSON.
 //!
 //! `cargo bench --bench report` takes some minutes, `cargo bench --bench report -- --quick` about
-//! one. `-- --test` only checks that it works. Both files are written to `target/report/`.
+//! one. `-- --test` only checks that it works, and `-- only=limits` measures that section alone.
+//! Both files are written to `target/report/`.
 #![allow(clippy::print_stderr, reason = "a bench speaks")]
 
 mod charts;
@@ -11,6 +12,7 @@ mod http;
 mod idle;
 mod instructions;
 mod latency;
+mod limits;
 mod local;
 mod model;
 mod numbers;
@@ -29,15 +31,17 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use std::{fs, io};
 
-use common::Scale;
 use common::machine::{Machine, disk_megabytes_a_second, fsync_us};
 use common::programs::Folder;
 use common::table::table;
+use common::{Scale, arguments};
+use instructions::Counted;
+use model::Modelled;
 use numbers::{count, nanos};
 use progress::Progress;
 use race::Pace;
 use remote::Servers;
-use row::{Findings, Section};
+use row::{Burn, Findings, Row, Section};
 
 fn main() -> io::Result<()> {
     let scale = Scale::asked();
@@ -45,41 +49,24 @@ fn main() -> io::Result<()> {
         return Ok(());
     }
     common::local::proof::prove();
+    limits::prove();
     verdict::prove();
     common::bursts::prove();
     model::prove();
     let mut progress = Progress::start();
     let machine = Machine::look();
     let turns = scale.pick(1, 3, 5);
-    let span = |smoke, quick, full| Pace {
-        turns,
-        span: Duration::from_millis(scale.pick(smoke, quick, full)),
-    };
     let disk = Folder::new(None).ok();
     let fsync_us = disk.as_ref().and_then(|disk| fsync_us(disk.path()));
     let megabytes = scale.pick(4, 64, 512);
     let disk_rate = disk.as_ref().and_then(|disk| disk_megabytes_a_second(disk.path(), megabytes));
     drop(disk);
 
-    let counted = instructions::counted(scale, &mut progress);
-    let mut rows = idle::floor(scale, &mut progress);
-    rows.extend(idle::idle(scale, &mut progress));
-    rows.extend(one_core::one_core(scale, turns, &mut progress));
-    rows.extend(local::contention(scale, span(5, 30, 200), &mut progress));
-    let modelled = model::model(scale, &mut progress);
-    rows.extend(local::growth(scale, span(5, 30, 200), &mut progress));
-    rows.extend(local::real(scale, span(5, 30, 200), &mut progress));
-    rows.extend(local::refused(scale, span(5, 30, 200), &mut progress));
-    rows.extend(latency::latency(scale, span(5, 40, 500), &mut progress));
-    let flushing = remote::flushing(span(20, 100, 1_000), &mut progress);
-    let servers = Servers::start(&mut progress);
-    rows.extend(remote::peers(scale, span(20, 80, 1_000), &servers, &mut progress));
-    rows.extend(flushing);
-    rows.extend(http::http(scale, span(20, 80, 1_000), &servers, &mut progress));
-    let (sold, burns) = sale::sale(scale, &servers, &mut progress);
-    rows.extend(sold);
-    drop(servers);
-
+    let Measured { rows, burns, counted, modelled } = match arguments::text("only").as_str() {
+        "" => everything(scale, turns, &mut progress),
+        "limits" => limits_alone(scale, turns, &mut progress),
+        other => return Err(io::Error::other(format!("{other} is not measured alone"))),
+    };
     let findings = Findings {
         machine,
         scale,
@@ -100,6 +87,50 @@ fn main() -> io::Result<()> {
     fs::write(folder.join("index.html"), page::page(&findings))?;
     eprintln!("{}", folder.join("index.html").display());
     Ok(())
+}
+
+/// What the sections measured.
+struct Measured {
+    rows: Vec<Row>,
+    burns: Vec<Burn>,
+    counted: Counted,
+    modelled: Vec<Modelled>,
+}
+
+fn everything(scale: Scale, turns: usize, progress: &mut Progress) -> Measured {
+    let span = |smoke, quick, full| Pace {
+        turns,
+        span: Duration::from_millis(scale.pick(smoke, quick, full)),
+    };
+    let counted = instructions::counted(scale, progress);
+    let mut rows = idle::floor(scale, progress);
+    rows.extend(idle::idle(scale, progress));
+    rows.extend(one_core::one_core(scale, turns, progress));
+    rows.extend(local::contention(scale, span(5, 30, 200), progress));
+    let modelled = model::model(scale, progress);
+    rows.extend(local::growth(scale, span(5, 30, 200), progress));
+    rows.extend(local::real(scale, span(5, 30, 200), progress));
+    rows.extend(local::refused(scale, span(5, 30, 200), progress));
+    rows.extend(limits::in_process(scale, turns, progress));
+    rows.extend(latency::latency(scale, span(5, 40, 500), progress));
+    let flushing = remote::flushing(span(20, 100, 1_000), progress);
+    let servers = Servers::start(progress);
+    rows.extend(remote::peers(scale, span(20, 80, 1_000), &servers, progress));
+    rows.extend(flushing);
+    rows.extend(http::http(scale, span(20, 80, 1_000), &servers, progress));
+    rows.extend(limits::beside_servers(scale, turns, &servers, progress));
+    let (sold, burns) = sale::sale(scale, &servers, progress);
+    rows.extend(sold);
+    Measured { rows, burns, counted, modelled }
+}
+
+/// For whoever changes limits: the same as in the whole run.
+fn limits_alone(scale: Scale, turns: usize, progress: &mut Progress) -> Measured {
+    let mut rows = limits::in_process(scale, turns, progress);
+    let servers = Servers::start(progress);
+    rows.extend(limits::beside_servers(scale, turns, &servers, progress));
+    let counted = Err("this run measures limits alone".to_owned());
+    Measured { rows, burns: Vec::new(), counted, modelled: Vec::new() }
 }
 
 /// `target/report`, wherever `target` is.
@@ -133,6 +164,7 @@ fn summarize(findings: &Findings) {
         Section::Refused,
         Section::Peers,
         Section::Http,
+        Section::Limits,
     ] {
         for row in findings.rows_of(section) {
             let size = if row.live > 1 { row.live } else { row.products };

@@ -88,8 +88,8 @@ pub(crate) fn peers(
         let mut race = Race::new(Section::Peers, SHOP.name(), Ask::Pair, warm);
         let (first, mut second) = engines(durability);
         race.group(first);
-        second.extend(servers.redis_crews(scale, durability, progress));
-        second.extend(servers.postgres_crews(scale, durability, progress));
+        let plan = |connections| Plan::new(SHOP, connections, 1);
+        second.extend(servers.crews(scale, durability, &plan, progress));
         race.group(second);
         rows.extend(race.run(pace));
     }
@@ -137,11 +137,28 @@ pub(crate) fn flushing(pace: Pace, progress: &mut Progress) -> Vec<Row> {
     race.run(pace)
 }
 
+/// The task of so many connections.
+type PlanOf<'p> = &'p dyn Fn(usize) -> Plan;
+
 impl Servers {
+    /// All servers of this durability, each in several ways.
+    pub(crate) fn crews(
+        &self,
+        scale: Scale,
+        durability: Durability,
+        plan: PlanOf<'_>,
+        progress: &mut Progress,
+    ) -> Vec<Crew> {
+        let mut crews = self.redis_crews(scale, durability, plan, progress);
+        crews.extend(self.postgres_crews(scale, durability, plan, progress));
+        crews
+    }
+
     fn redis_crews(
         &self,
         scale: Scale,
         durability: Durability,
+        plan: PlanOf<'_>,
         progress: &mut Progress,
     ) -> Vec<Crew> {
         let setups: &[(usize, usize)] = match durability {
@@ -149,12 +166,13 @@ impl Servers {
             Durability::Buffered => scale.pick(&[(4, 64)], &[(4, 64)], &[(1, 1), (50, 1), (4, 64)]),
             Durability::Synced => scale.pick(&[(8, 1)], &[(WAITING, 1)], &[(1, 1), (WAITING, 1)]),
         };
-        let units = SHOP.units();
         let mut crews = Vec::new();
         for (_, server) in self.redis.iter().filter(|(of, _)| *of == durability) {
             for (connections, depth) in setups {
-                match RedisPeer::open(server, *connections, *depth, &units) {
-                    Ok(peer) => crews.push(Crew::hire(&peer, Plan::new(SHOP, *connections, 1))),
+                let plan = plan(*connections);
+                let (maximum, units) = (plan.maximum(), plan.access.units());
+                match RedisPeer::open_under(maximum, server, *connections, *depth, &units) {
+                    Ok(peer) => crews.push(Crew::hire(&peer, plan)),
                     Err(error) => progress.note(&format!("a redis peer skipped: {error}")),
                 }
             }
@@ -166,6 +184,7 @@ impl Servers {
         &self,
         scale: Scale,
         durability: Durability,
+        plan: PlanOf<'_>,
         progress: &mut Progress,
     ) -> Vec<Crew> {
         let connections: &[usize] = match durability {
@@ -173,7 +192,6 @@ impl Servers {
             Durability::InMemory => scale.pick(&[8], &[1, 8, 32], &[1, 8, 32]),
             Durability::Buffered => scale.pick(&[8], &[32], &[1, 8, 32]),
         };
-        let units = SHOP.units();
         let mut crews = Vec::new();
         let Some(server) = &self.postgres else { return crews };
         let drives = connections.iter().flat_map(|connections| {
@@ -184,8 +202,9 @@ impl Servers {
             })
         });
         for drive in drives {
-            match PostgresPeer::open(server, drive, &units) {
-                Ok(peer) => crews.push(Crew::hire(&peer, Plan::new(SHOP, drive.connections, 1))),
+            let plan = plan(drive.connections);
+            match PostgresPeer::open_under(plan.maximum(), server, drive, &plan.access.units()) {
+                Ok(peer) => crews.push(Crew::hire(&peer, plan)),
                 Err(error) => progress.note(&format!("a postgres peer skipped: {error}")),
             }
         }

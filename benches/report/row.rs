@@ -8,6 +8,7 @@ use crate::common::ledger::About;
 use crate::common::machine::Machine;
 use crate::common::median::median;
 use crate::instructions::{self, Counted};
+use crate::limits::BESIDE_SERVERS;
 use crate::model::{self, Modelled};
 use crate::targets::{Target, targets};
 
@@ -20,6 +21,7 @@ pub(crate) enum Section {
     Refused,
     Peers,
     Http,
+    Limits,
     Real,
     Latency,
     Sale,
@@ -35,6 +37,7 @@ impl Section {
             Self::Refused => "refused",
             Self::Peers => "peers",
             Self::Http => "http",
+            Self::Limits => "limits",
             Self::Real => "real",
             Self::Latency => "latency",
             Self::Sale => "sale",
@@ -287,7 +290,9 @@ impl Findings {
 
     /// How many cores other processes kept busy while engines in this process were measured.
     pub(crate) fn others(&self) -> f64 {
-        let alone = self.rows.iter().filter(|row| row.section != Section::Peers);
+        let is_beside =
+            |row: &Row| row.section == Section::Peers || row.workload.ends_with(BESIDE_SERVERS);
+        let alone = self.rows.iter().filter(|row| !is_beside(row));
         median(&alone.filter_map(|row| row.others).collect::<Vec<_>>())
     }
 

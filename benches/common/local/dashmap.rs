@@ -6,24 +6,28 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crossbeam_queue::ArrayQueue;
 use dashmap::DashMap;
 
+use super::drawn::SharedDrawn;
 use super::due::{Due, Expires, spawn_sweeper};
 use super::shared::{Hasher, Hold, KEPT, Level, Product, Refused, Stamp, Status, Warehouse, check};
 use super::trail::{Kind, Trail};
 use super::{Job, Whole};
+use crate::common::customers::Customers;
 use crate::common::ledger::{About, Ledger, Session, TTL, Writer};
 
 /// How many parts the deadline index has, so that threads rarely meet in one.
 const PARTS: usize = 64;
 
-/// The peer.
-pub(crate) struct DashMapPeer {
-    shared: Arc<Maps>,
+/// The peer, with a limit per customer or without. The kinds are apart so that those without pay
+/// nothing for the others.
+pub(crate) struct DashMapPeer<const LIMITED: bool = false> {
+    shared: Arc<Maps<LIMITED>>,
 }
 
-struct Maps {
+struct Maps<const LIMITED: bool> {
     warehouses: Vec<Warehouse>,
     levels: DashMap<Product, Level, Hasher>,
     holds: DashMap<u128, Hold, Hasher>,
+    drawn: SharedDrawn,
     due: [DueShard; PARTS],
     /// No hold falls due before this time, except one that is being made at this moment.
     next_due: AtomicU64,
@@ -51,6 +55,19 @@ impl DueShard {
 impl DashMapPeer {
     /// Opens the peer with these units of each product.
     pub(crate) fn open(units: &[u32], job: Job) -> Self {
+        Self::with(0, units, job)
+    }
+}
+
+impl DashMapPeer<true> {
+    /// The same, and each customer may have `maximum` of all products together.
+    pub(crate) fn open_limited(maximum: u32, units: &[u32], job: Job) -> Self {
+        Self::with(maximum, units, job)
+    }
+}
+
+impl<const LIMITED: bool> DashMapPeer<LIMITED> {
+    fn with(maximum: u32, units: &[u32], job: Job) -> Self {
         let levels: DashMap<Product, Level, Hasher> = DashMap::default();
         for (index, units) in units.iter().enumerate() {
             levels.insert(Product::new(index), Level::of(*units));
@@ -59,6 +76,7 @@ impl DashMapPeer {
             warehouses: vec![Warehouse::default()],
             levels,
             holds: DashMap::default(),
+            drawn: SharedDrawn::new(maximum),
             due: std::array::from_fn(|_| DueShard::default()),
             next_due: AtomicU64::new(u64::MAX),
             finished: ArrayQueue::new(KEPT),
@@ -72,7 +90,7 @@ impl DashMapPeer {
     }
 }
 
-impl Maps {
+impl<const LIMITED: bool> Maps<LIMITED> {
     #[inline]
     fn part(&self, id: u128) -> MutexGuard<'_, DuePart> {
         self.due[id as usize % PARTS].lock()
@@ -98,6 +116,9 @@ impl Maps {
         let mut level = self.levels.get_mut(&hold.product).expect("a known product");
         level.end(hold.quantity, status);
         drop(level);
+        if LIMITED && status != Status::Confirmed {
+            self.drawn.give_back(&hold);
+        }
         if self.job == Job::Whole
             && let Some(oldest) = self.finished.force_push(id)
         {
@@ -136,7 +157,7 @@ impl Maps {
     }
 }
 
-impl Expires for Maps {
+impl<const LIMITED: bool> Expires for Maps<LIMITED> {
     fn sweep(&self, now: u64) {
         if now > self.next_due.load(Ordering::Acquire) {
             self.expire(now);
@@ -144,8 +165,8 @@ impl Expires for Maps {
     }
 }
 
-impl Ledger for DashMapPeer {
-    type Session = DashMapSession;
+impl<const LIMITED: bool> Ledger for DashMapPeer<LIMITED> {
+    type Session = DashMapSession<LIMITED>;
 
     fn about(&self) -> About {
         self.shared.job.about("dashmap")
@@ -155,8 +176,8 @@ impl Ledger for DashMapPeer {
         Product::new(index)
     }
 
-    fn session(&self) -> DashMapSession {
-        DashMapSession { shared: Arc::clone(&self.shared), stamp: Stamp::new() }
+    fn session(&self) -> DashMapSession<LIMITED> {
+        DashMapSession { shared: Arc::clone(&self.shared), stamp: Stamp::new(), customers: None }
     }
 
     fn writer(&self) -> Option<Writer> {
@@ -164,7 +185,7 @@ impl Ledger for DashMapPeer {
     }
 }
 
-impl Whole for DashMapPeer {
+impl<const LIMITED: bool> Whole for DashMapPeer<LIMITED> {
     fn sweep(&self, now: u64) {
         Expires::sweep(&*self.shared, now);
     }
@@ -176,12 +197,13 @@ impl Whole for DashMapPeer {
 }
 
 /// A handle to the peer.
-pub(crate) struct DashMapSession {
-    shared: Arc<Maps>,
+pub(crate) struct DashMapSession<const LIMITED: bool> {
+    shared: Arc<Maps<LIMITED>>,
     stamp: Stamp,
+    customers: Option<Customers>,
 }
 
-impl DashMapSession {
+impl<const LIMITED: bool> DashMapSession<LIMITED> {
     /// Ends a hold, and checks that it ended as asked.
     #[inline]
     fn end(&mut self, id: u128, asked: Status) {
@@ -190,22 +212,29 @@ impl DashMapSession {
         assert_eq!(ended, Ok(asked), "a live hold");
     }
 
-    /// Takes the units, and queues the entry under the level's lock, so that a later spender is
-    /// logged later.
+    /// Takes the units, and draws on the customer's limit. Queues the entry under the level's lock,
+    /// so that a later spender is logged later.
     #[inline]
     fn take(&mut self, hold: &Hold, id: u128, now: u64) -> bool {
-        let mut level = self.shared.levels.get_mut(&hold.product).expect("a known product");
-        let taken = level.hold(hold.quantity);
-        if taken {
-            self.shared.trail.push(hold.entry(Kind::Reserved, id, now));
-        }
-        taken
+        let take = || {
+            let mut level = self.shared.levels.get_mut(&hold.product).expect("a known product");
+            let taken = level.hold(hold.quantity);
+            if taken {
+                self.shared.trail.push(hold.entry(Kind::Reserved, id, now));
+            }
+            taken
+        };
+        if LIMITED { self.shared.drawn.draw(hold, take) } else { take() }
     }
 }
 
-impl Session for DashMapSession {
+impl<const LIMITED: bool> Session for DashMapSession<LIMITED> {
     type Product = Product;
     type Hold = u128;
+
+    fn serve(&mut self, customers: Customers) {
+        self.customers = Some(customers);
+    }
 
     #[inline]
     fn reserve(&mut self, product: Product) -> Option<u128> {
@@ -216,7 +245,8 @@ impl Session for DashMapSession {
         assert!(warehouse.is_open(), "an open warehouse");
         let now = self.stamp.now();
         let id = self.stamp.id(now);
-        let hold = Hold::new(product, quantity, now, TTL);
+        let customer = if LIMITED { self.customers.as_mut().map(Customers::next) } else { None };
+        let hold = Hold::new(customer, product, quantity, now, TTL);
         if !self.take(&hold, id, now) {
             // Overdue holds must not prevent a sale.
             if now <= self.shared.next_due.load(Ordering::Acquire) {

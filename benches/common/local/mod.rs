@@ -7,6 +7,7 @@
 //! what these two cost, and what a user gets who needs neither.
 
 pub(crate) mod dashmap;
+mod drawn;
 mod due;
 mod holds;
 pub(crate) mod mutex;

@@ -3,19 +3,22 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::drawn::Drawn;
 use super::due::{Expires, spawn_sweeper};
 use super::holds::HoldMap;
 use super::shared::{Hasher, Hold, Level, Product, Refused, Stamp, Status, Warehouse, check};
 use super::trail::{Kind, Trail};
 use super::{Job, Whole};
+use crate::common::customers::Customers;
 use crate::common::ledger::{About, Ledger, Session, TTL, Writer};
 
-/// The peer.
-pub(crate) struct MutexPeer {
-    shared: Arc<Locked>,
+/// The peer, with a limit per customer or without. The kinds are apart so that those without pay
+/// nothing for the others.
+pub(crate) struct MutexPeer<const LIMITED: bool = false> {
+    shared: Arc<Locked<LIMITED>>,
 }
 
-struct Locked {
+struct Locked<const LIMITED: bool> {
     state: Mutex<State>,
     trail: Trail,
     job: Job,
@@ -25,16 +28,42 @@ struct State {
     warehouses: Vec<Warehouse>,
     levels: HashMap<Product, Level, Hasher>,
     holds: HoldMap,
+    drawn: Drawn,
+}
+
+impl State {
+    /// Takes what a hold needs, of the stock and of its customer's limit, or nothing.
+    #[inline]
+    fn take<const LIMITED: bool>(&mut self, hold: &Hold) -> bool {
+        let Self { levels, drawn, .. } = self;
+        let mut take =
+            || levels.get_mut(&hold.product).expect("a known product").hold(hold.quantity);
+        if LIMITED { drawn.draw(hold, take) } else { take() }
+    }
 }
 
 impl MutexPeer {
     /// Opens the peer with these units of each product.
     pub(crate) fn open(units: &[u32], job: Job) -> Self {
+        Self::with(0, units, job)
+    }
+}
+
+impl MutexPeer<true> {
+    /// The same, and each customer may have `maximum` of all products together.
+    pub(crate) fn open_limited(maximum: u32, units: &[u32], job: Job) -> Self {
+        Self::with(maximum, units, job)
+    }
+}
+
+impl<const LIMITED: bool> MutexPeer<LIMITED> {
+    fn with(maximum: u32, units: &[u32], job: Job) -> Self {
         let levels = units.iter().enumerate();
         let state = State {
             warehouses: vec![Warehouse::default()],
             levels: levels.map(|(index, units)| (Product::new(index), Level::of(*units))).collect(),
             holds: HoldMap::new(job),
+            drawn: Drawn::new(maximum),
         };
         let shared = Arc::new(Locked { state: Mutex::new(state), trail: Trail::open(), job });
         if job == Job::Whole {
@@ -44,7 +73,7 @@ impl MutexPeer {
     }
 }
 
-impl Locked {
+impl<const LIMITED: bool> Locked<LIMITED> {
     #[inline]
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -68,18 +97,21 @@ impl Locked {
         self.trail.push(hold.entry(status.recorded(), id, now));
         let level = state.levels.get_mut(&hold.product).expect("a known product");
         level.end(hold.quantity, status);
+        if LIMITED && status != Status::Confirmed {
+            state.drawn.give_back(&hold);
+        }
         Ok(status)
     }
 }
 
-impl Expires for Locked {
+impl<const LIMITED: bool> Expires for Locked<LIMITED> {
     fn sweep(&self, now: u64) {
         self.expire(&mut self.lock(), now);
     }
 }
 
-impl Ledger for MutexPeer {
-    type Session = MutexSession;
+impl<const LIMITED: bool> Ledger for MutexPeer<LIMITED> {
+    type Session = MutexSession<LIMITED>;
 
     fn about(&self) -> About {
         self.shared.job.about("mutex")
@@ -89,8 +121,8 @@ impl Ledger for MutexPeer {
         Product::new(index)
     }
 
-    fn session(&self) -> MutexSession {
-        MutexSession { shared: Arc::clone(&self.shared), stamp: Stamp::new() }
+    fn session(&self) -> MutexSession<LIMITED> {
+        MutexSession { shared: Arc::clone(&self.shared), stamp: Stamp::new(), customers: None }
     }
 
     fn writer(&self) -> Option<Writer> {
@@ -98,7 +130,7 @@ impl Ledger for MutexPeer {
     }
 }
 
-impl Whole for MutexPeer {
+impl<const LIMITED: bool> Whole for MutexPeer<LIMITED> {
     fn sweep(&self, now: u64) {
         Expires::sweep(&*self.shared, now);
     }
@@ -110,12 +142,13 @@ impl Whole for MutexPeer {
 }
 
 /// A handle to the peer.
-pub(crate) struct MutexSession {
-    shared: Arc<Locked>,
+pub(crate) struct MutexSession<const LIMITED: bool> {
+    shared: Arc<Locked<LIMITED>>,
     stamp: Stamp,
+    customers: Option<Customers>,
 }
 
-impl MutexSession {
+impl<const LIMITED: bool> MutexSession<LIMITED> {
     /// Ends a hold, and checks that it ended as asked.
     #[inline]
     fn end(&mut self, id: u128, asked: Status) {
@@ -126,9 +159,13 @@ impl MutexSession {
     }
 }
 
-impl Session for MutexSession {
+impl<const LIMITED: bool> Session for MutexSession<LIMITED> {
     type Product = Product;
     type Hold = u128;
+
+    fn serve(&mut self, customers: Customers) {
+        self.customers = Some(customers);
+    }
 
     #[inline]
     fn reserve(&mut self, product: Product) -> Option<u128> {
@@ -137,15 +174,14 @@ impl Session for MutexSession {
         self.shared.trail.admit();
         let now = self.stamp.now();
         let id = self.stamp.id(now);
-        let hold = Hold::new(product, quantity, now, TTL);
+        let customer = if LIMITED { self.customers.as_mut().map(Customers::next) } else { None };
+        let hold = Hold::new(customer, product, quantity, now, TTL);
         let mut state = self.shared.lock();
         assert!(state.warehouses[usize::from(product.warehouse)].is_open(), "an open warehouse");
-        let level = state.levels.get_mut(&product).expect("a known product");
-        if !level.hold(quantity) {
+        if !state.take::<LIMITED>(&hold) {
             // Overdue holds must not prevent a sale.
             let found = self.shared.expire(&mut state, now);
-            let level = state.levels.get_mut(&product).expect("a known product");
-            if !found || !level.hold(quantity) {
+            if !found || !state.take::<LIMITED>(&hold) {
                 return None;
             }
         }

@@ -129,12 +129,25 @@ pub(super) struct Hold {
 }
 
 impl Hold {
-    /// A new pending hold.
+    /// A new pending hold. If it is a customer's, it draws on their limit.
     #[inline]
-    pub(super) fn new(product: Product, quantity: u32, now: u64, ttl: Duration) -> Self {
+    pub(super) fn new(
+        customer: Option<u64>,
+        product: Product,
+        quantity: u32,
+        now: u64,
+        ttl: Duration,
+    ) -> Self {
         let expires_at = now + ttl.as_millis() as u64;
-        let (created_at, owner, status) = (now, None, Status::Pending);
+        let owner = customer.map(u64::to_le_bytes);
+        let (created_at, status) = (now, Status::Pending);
         Self { product, quantity, expires_at, created_at, owner, status }
+    }
+
+    /// The customer on whose limit it draws.
+    #[inline]
+    pub(super) fn customer(&self) -> Option<u64> {
+        self.owner.map(u64::from_le_bytes)
     }
 
     /// Ends it as asked, or as overdue, and returns its new status. An error if it had ended

@@ -11,19 +11,23 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
 
+use postgres::error::SqlState;
 use postgres::{NoTls, Statement};
 use rand::rngs::{StdRng, SysRng};
 use rand::{Rng, SeedableRng};
 use uuid::Uuid;
 
 use self::wire::WireClient;
-use super::ledger::{About, Durability, Ledger, Session};
+use super::customers::Customers;
+use super::ledger::{About, Durability, End, Ledger, Session};
 use super::programs::{Account, Folder, Server, command, find};
 
 const SCHEMA: &str = include_str!("schema.sql");
 const RESERVE: &str = include_str!("reserve.sql");
 const CONFIRM: &str = include_str!("confirm.sql");
 const RELEASE: &str = include_str!("release.sql");
+const RESERVE_LIMITED: &str = include_str!("reserve_limited.sql");
+const RELEASE_LIMITED: &str = include_str!("release_limited.sql");
 
 const USER: &str = "postgres";
 const SOCKET: &str = ".s.PGSQL.5432";
@@ -149,6 +153,8 @@ impl Drive {
 pub(crate) struct PostgresPeer {
     server: Arc<PostgresServer>,
     drive: Drive,
+    /// What each customer may have of all products together, if there is a limit.
+    maximum: Option<u32>,
 }
 
 impl PostgresPeer {
@@ -157,6 +163,19 @@ impl PostgresPeer {
     /// # Errors
     /// The server fails.
     pub(crate) fn open(
+        server: &Arc<PostgresServer>,
+        drive: Drive,
+        units: &[u32],
+    ) -> Result<Self, postgres::Error> {
+        Self::open_under(None, server, drive, units)
+    }
+
+    /// The same, if there is a maximum: of which each customer may have so many.
+    ///
+    /// # Errors
+    /// The server fails.
+    pub(crate) fn open_under(
+        maximum: Option<u32>,
         server: &Arc<PostgresServer>,
         drive: Drive,
         units: &[u32],
@@ -174,7 +193,7 @@ impl PostgresPeer {
         }
         connection.batch_execute("VACUUM ANALYZE stock")?;
         connection.batch_execute("CHECKPOINT")?;
-        Ok(Self { server: Arc::clone(server), drive })
+        Ok(Self { server: Arc::clone(server), drive, maximum })
     }
 }
 
@@ -208,64 +227,95 @@ impl Ledger for PostgresPeer {
 
     fn session(&self) -> PostgresSession {
         let folder = self.server.server.folder();
+        let [reserve, release] = match self.maximum {
+            None => [RESERVE, RELEASE],
+            Some(_) => [RESERVE_LIMITED, RELEASE_LIMITED],
+        };
+        let steps = Steps { reserve, confirm: CONFIRM, release };
         let open = match self.drive.client {
-            PostgresClient::Crate => Open::by_crate(folder, self.drive).map_err(io::Error::other),
-            PostgresClient::Own => Open::by_own(folder, self.drive),
+            PostgresClient::Crate => {
+                Open::by_crate(folder, self.drive, steps).map_err(io::Error::other)
+            }
+            PostgresClient::Own => Open::by_own(folder, self.drive, steps),
         };
         PostgresSession {
             open: open.expect("a running server"),
+            maximum: self.maximum.unwrap_or(0) as i32,
+            customers: None,
             random: StdRng::try_from_rng(&mut SysRng).expect("a system with randomness"),
             _server: Arc::clone(&self.server),
         }
     }
 }
 
-/// A step that ends a hold.
-#[derive(Clone, Copy)]
-enum End {
-    Confirm,
-    Release,
+/// The statements of the steps: as text, or as a client has prepared them.
+struct Steps<S> {
+    reserve: S,
+    confirm: S,
+    release: S,
 }
 
 /// An open connection with its prepared statements.
 enum Open {
-    Crate {
-        client: Box<postgres::Client>,
-        reserve: Statement,
-        confirm: Statement,
-        release: Statement,
-    },
+    Crate { client: Box<postgres::Client>, steps: Steps<Statement> },
     Own(WireClient),
 }
 
+/// A customer, and what the limit allows each of them.
+#[derive(Clone, Copy)]
+struct Allowed {
+    customer: i64,
+    maximum: i32,
+}
+
 impl Open {
-    fn by_crate(folder: &Path, drive: Drive) -> Result<Self, postgres::Error> {
+    fn by_crate(folder: &Path, drive: Drive, texts: Steps<&str>) -> Result<Self, postgres::Error> {
         let mut client = Box::new(connect(folder)?);
         client.batch_execute(&drive.settings())?;
-        let reserve = client.prepare(RESERVE)?;
-        let confirm = client.prepare(CONFIRM)?;
-        let release = client.prepare(RELEASE)?;
-        Ok(Self::Crate { client, reserve, confirm, release })
+        let reserve = client.prepare(texts.reserve)?;
+        let confirm = client.prepare(texts.confirm)?;
+        let release = client.prepare(texts.release)?;
+        Ok(Self::Crate { client, steps: Steps { reserve, confirm, release } })
     }
 
-    fn by_own(folder: &Path, drive: Drive) -> io::Result<Self> {
+    fn by_own(folder: &Path, drive: Drive, texts: Steps<&str>) -> io::Result<Self> {
         let mut client = WireClient::open(&folder.join(SOCKET), USER)?;
         client.simple(&drive.settings())?;
-        for (name, statement) in [("r", RESERVE), ("c", CONFIRM), ("g", RELEASE)] {
-            client.prepare(name, statement)?;
-        }
+        client.prepare("r", texts.reserve)?;
+        client.prepare("c", texts.confirm)?;
+        client.prepare("g", texts.release)?;
         Ok(Self::Own(client))
     }
 
-    /// Holds a unit. Returns the number of entries that were written.
-    fn reserve(&mut self, product: i32, hold: Uuid) -> io::Result<u64> {
+    /// Holds a unit. Returns the number of entries that were written: none also where a check of
+    /// the tables undoes the statement, because another caller has just taken the last unit.
+    fn reserve(&mut self, product: i32, hold: Uuid, of: Option<Allowed>) -> io::Result<u64> {
         match self {
-            Self::Crate { client, reserve, .. } => {
-                client.execute(reserve, &[&product, &1_i32, &hold]).map_err(io::Error::other)
+            Self::Crate { client, steps } => {
+                let done = match of {
+                    None => client.execute(&steps.reserve, &[&product, &1_i32, &hold]),
+                    Some(Allowed { customer, maximum }) => client
+                        .execute(&steps.reserve, &[&product, &1_i32, &hold, &customer, &maximum]),
+                };
+                match done {
+                    Err(error) if error.code() == Some(&SqlState::CHECK_VIOLATION) => Ok(0),
+                    done => done.map_err(io::Error::other),
+                }
             }
             Self::Own(client) => {
                 let (product, units) = (product.to_be_bytes(), 1_i32.to_be_bytes());
-                client.run("r", &[&product, &units, hold.as_bytes()])
+                let Some(Allowed { customer, maximum }) = of else {
+                    return client.run("r", &[&product, &units, hold.as_bytes()]);
+                };
+                let (customer, maximum) = (customer.to_be_bytes(), maximum.to_be_bytes());
+                let parameters: [&[u8]; 5] =
+                    [&product, &units, hold.as_bytes(), &customer, &maximum];
+                match client.run("r", &parameters) {
+                    Err(error) if error.to_string().contains(SqlState::CHECK_VIOLATION.code()) => {
+                        Ok(0)
+                    }
+                    done => done,
+                }
             }
         }
     }
@@ -273,10 +323,10 @@ impl Open {
     /// Ends a hold. Returns the number of entries that were written.
     fn end(&mut self, end: End, hold: Uuid) -> io::Result<u64> {
         match self {
-            Self::Crate { client, confirm, release, .. } => {
+            Self::Crate { client, steps } => {
                 let statement = match end {
-                    End::Confirm => &*confirm,
-                    End::Release => &*release,
+                    End::Confirm => &steps.confirm,
+                    End::Release => &steps.release,
                 };
                 client.execute(statement, &[&hold]).map_err(io::Error::other)
             }
@@ -294,6 +344,8 @@ impl Open {
 /// A connection.
 pub(crate) struct PostgresSession {
     open: Open,
+    maximum: i32,
+    customers: Option<Customers>,
     random: StdRng,
     _server: Arc<PostgresServer>,
 }
@@ -302,9 +354,16 @@ impl Session for PostgresSession {
     type Product = i32;
     type Hold = Uuid;
 
+    fn serve(&mut self, customers: Customers) {
+        self.customers = Some(customers);
+    }
+
     fn reserve(&mut self, product: i32) -> Option<Uuid> {
         let hold = Uuid::from_u64_pair(self.random.next_u64(), self.random.next_u64());
-        (self.open.reserve(product, hold).expect("a running server") == 1).then_some(hold)
+        let maximum = self.maximum;
+        let customer = self.customers.as_mut().map(Customers::next);
+        let of = customer.map(|customer| Allowed { customer: customer as i64, maximum });
+        (self.open.reserve(product, hold, of).expect("a running server") == 1).then_some(hold)
     }
 
     fn confirm(&mut self, hold: Uuid) {

@@ -1,6 +1,7 @@
--- What a shop keeps. Room on the stock's pages lets updates stay on their page. Statements are split
+-- What a shop keeps. What customers have drawn on limits is only used by the statements for limits, and
+-- a hold's customer only set by them: where it is null, it takes no room. Room on the stock's pages lets updates stay on their page. Statements are split
 -- at semicolons; {unlogged} is empty, or makes the tables live in memory as far as crashes go.
-DROP TABLE IF EXISTS stock, hold, audit;
+DROP TABLE IF EXISTS stock, hold, audit, customer_limit;
 CREATE {unlogged} TABLE stock (
     product   integer PRIMARY KEY,
     available integer NOT NULL CHECK (available >= 0),
@@ -11,9 +12,16 @@ CREATE {unlogged} TABLE hold (
     id         uuid PRIMARY KEY,
     product    integer NOT NULL,
     units      integer NOT NULL,
-    expires_at timestamptz NOT NULL
+    expires_at timestamptz NOT NULL,
+    customer   bigint
 ) WITH (autovacuum_vacuum_scale_factor = 0.01);
 CREATE INDEX hold_due ON hold (expires_at);
+CREATE {unlogged} TABLE customer_limit (
+    customer bigint,
+    rule     integer,
+    used     integer NOT NULL CHECK (used >= 0),
+    PRIMARY KEY (customer, rule)
+) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.01);
 CREATE {unlogged} TABLE audit (
     sequence bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     kind     smallint NOT NULL,

@@ -11,7 +11,8 @@ use rand::rngs::{StdRng, SysRng};
 use rand::{Rng, SeedableRng};
 use redis::{Connection, RedisResult, Script, ScriptInvocation};
 
-use super::ledger::{About, Durability, Ledger, Session, TTL};
+use super::customers::Customers;
+use super::ledger::{About, Durability, End, Ledger, REFUSED, Session, TTL};
 use super::programs::{Folder, Server, command, find};
 
 /// Programs that speak this protocol and run these scripts.
@@ -21,6 +22,8 @@ pub(crate) const PROGRAMS: &[(&str, &str)] =
 const RESERVE: &str = include_str!("reserve.lua");
 const CONFIRM: &str = include_str!("confirm.lua");
 const RELEASE: &str = include_str!("release.lua");
+const RESERVE_LIMITED: &str = include_str!("reserve_limited.lua");
+const RELEASE_LIMITED: &str = include_str!("release_limited.lua");
 
 const DUE: &[u8] = b"holds:due";
 const RECORD: &[u8] = b"audit";
@@ -94,6 +97,15 @@ struct Scripts {
     reserve: Script,
     confirm: Script,
     release: Script,
+    /// If these are the scripts for limits.
+    limit: Option<LimitKey>,
+}
+
+/// A limit of the server.
+struct LimitKey {
+    key: String,
+    /// What each customer may have of all products together.
+    maximum: u32,
 }
 
 impl RedisPeer {
@@ -102,6 +114,20 @@ impl RedisPeer {
     /// # Errors
     /// The server fails.
     pub(crate) fn open(
+        server: &Arc<RedisServer>,
+        connections: usize,
+        depth: usize,
+        units: &[u32],
+    ) -> RedisResult<Self> {
+        Self::open_under(None, server, connections, depth, units)
+    }
+
+    /// The same, if there is a maximum: of which each customer may have so many.
+    ///
+    /// # Errors
+    /// The server fails.
+    pub(crate) fn open_under(
+        maximum: Option<u32>,
         server: &Arc<RedisServer>,
         connections: usize,
         depth: usize,
@@ -116,10 +142,20 @@ impl RedisPeer {
             }
             stock.exec(&mut connection)?;
         }
+        // One for each way of using the server, because their crews take turns on it. An earlier
+        // crew may have left holds behind.
+        let key = format!("limit:each:{connections}:{depth}");
+        redis::cmd("DEL").arg(&key).exec(&mut connection)?;
+        let limit = maximum.map(|maximum| LimitKey { key, maximum });
+        let [reserve, release] = match limit {
+            None => [RESERVE, RELEASE],
+            Some(_) => [RESERVE_LIMITED, RELEASE_LIMITED],
+        };
         let scripts = Scripts {
-            reserve: Script::new(RESERVE),
+            reserve: Script::new(reserve),
             confirm: Script::new(CONFIRM),
-            release: Script::new(RELEASE),
+            release: Script::new(release),
+            limit,
         };
         for script in [&scripts.reserve, &scripts.confirm, &scripts.release] {
             script.load(&mut connection)?;
@@ -167,6 +203,7 @@ impl Ledger for RedisPeer {
             connection: self.server.connect().expect("a running server"),
             depth: self.depth,
             scripts: Arc::clone(&self.scripts),
+            customers: None,
             random: StdRng::try_from_rng(&mut SysRng).expect("a system with randomness"),
             _server: Arc::clone(&self.server),
         }
@@ -195,10 +232,11 @@ impl Product {
 pub(crate) struct Hold {
     product: Product,
     key: [u8; 37],
+    customer: Option<u64>,
 }
 
 impl Hold {
-    fn new(product: Product, random: &mut StdRng) -> Self {
+    fn new(product: Product, customer: Option<u64>, random: &mut StdRng) -> Self {
         let mut key = *b"hold:00000000000000000000000000000000";
         for half in key[5..].chunks_exact_mut(16) {
             let mut bits = random.next_u64();
@@ -207,7 +245,7 @@ impl Hold {
                 bits >>= 4;
             }
         }
-        Self { product, key }
+        Self { product, key, customer }
     }
 
     fn id(&self) -> &[u8] {
@@ -220,43 +258,58 @@ pub(crate) struct RedisSession {
     connection: Connection,
     depth: usize,
     scripts: Arc<Scripts>,
+    customers: Option<Customers>,
     random: StdRng,
     _server: Arc<RedisServer>,
 }
 
 impl Scripts {
     fn reserve(&self, hold: &Hold) -> ScriptInvocation<'_> {
-        let mut call = on(&self.reserve, hold);
+        let mut call = self.on(&self.reserve, hold);
         call.arg(1).arg(TTL.as_millis() as u64);
+        if let Some((customer, limit)) = hold.customer.zip(self.limit.as_ref()) {
+            call.arg(customer).arg(limit.maximum);
+        }
         call
     }
 
-    fn end(&self, sell: bool, hold: &Hold) -> ScriptInvocation<'_> {
-        on(if sell { &self.confirm } else { &self.release }, hold)
+    fn end(&self, end: End, hold: &Hold) -> ScriptInvocation<'_> {
+        let script = match end {
+            End::Confirm => &self.confirm,
+            End::Release => &self.release,
+        };
+        self.on(script, hold)
     }
-}
 
-/// A call of a script, with the keys that all scripts take.
-fn on<'s>(script: &'s Script, hold: &Hold) -> ScriptInvocation<'s> {
-    let mut call = script.prepare_invoke();
-    call.key(hold.product.bytes()).key(&hold.key).key(DUE).key(RECORD).arg(hold.id());
-    call
+    /// A call of a script, with the keys that all scripts take.
+    fn on<'s>(&self, script: &'s Script, hold: &Hold) -> ScriptInvocation<'s> {
+        let mut call = script.prepare_invoke();
+        call.key(hold.product.bytes()).key(&hold.key).key(DUE).key(RECORD).arg(hold.id());
+        if let Some(limit) = &self.limit {
+            call.key(&limit.key);
+        }
+        call
+    }
 }
 
 impl RedisSession {
-    fn end(&mut self, sell: bool, hold: &Hold) {
-        let ended = self.scripts.end(sell, hold).invoke::<bool>(&mut self.connection);
+    fn hold(&mut self, product: Product) -> Hold {
+        let customer = self.customers.as_mut().map(Customers::next);
+        Hold::new(product, customer, &mut self.random)
+    }
+
+    fn end(&mut self, end: End, hold: &Hold) {
+        let ended = self.scripts.end(end, hold).invoke::<bool>(&mut self.connection);
         assert!(ended.expect("a script that runs"), "a live hold");
     }
 
-    /// Sends all these calls, and then checks that each was answered with yes.
-    fn at_once<'s>(&mut self, calls: impl Iterator<Item = ScriptInvocation<'s>>) {
+    /// Sends all these calls, and returns their answers.
+    fn at_once<'s>(&mut self, calls: impl Iterator<Item = ScriptInvocation<'s>>) -> Vec<bool> {
         let mut pipeline = redis::Pipeline::with_capacity(self.depth);
         for call in calls {
             pipeline.invoke_script(&call);
         }
-        let done: Vec<bool> = pipeline.query(&mut self.connection).expect("scripts that run");
-        assert!(done.iter().all(|done| *done), "in stock, and live holds");
+        pipeline.query(&mut self.connection).expect("scripts that run")
     }
 }
 
@@ -264,14 +317,18 @@ impl Session for RedisSession {
     type Product = Product;
     type Hold = Hold;
 
+    fn serve(&mut self, customers: Customers) {
+        self.customers = Some(customers);
+    }
+
     fn reserve(&mut self, product: Product) -> Option<Hold> {
-        let hold = Hold::new(product, &mut self.random);
+        let hold = self.hold(product);
         let held = self.scripts.reserve(&hold).invoke::<bool>(&mut self.connection);
         held.expect("a script that runs").then_some(hold)
     }
 
     fn confirm(&mut self, hold: Hold) {
-        self.end(true, &hold);
+        self.end(End::Confirm, &hold);
     }
 
     fn is_slow(&self) -> bool {
@@ -279,18 +336,26 @@ impl Session for RedisSession {
     }
 
     fn release(&mut self, hold: Hold) {
-        self.end(false, &hold);
+        self.end(End::Release, &hold);
     }
 
     fn depth(&self) -> usize {
         self.depth
     }
 
-    fn pairs(&mut self, products: &[Product]) {
-        let new = products.iter().map(|product| Hold::new(*product, &mut self.random));
-        let holds: Vec<Hold> = new.collect();
+    fn pairs(&mut self, products: &[Product], end: End) {
+        let holds: Vec<Hold> = products.iter().map(|product| self.hold(*product)).collect();
         let scripts = Arc::clone(&self.scripts);
-        self.at_once(holds.iter().map(|hold| scripts.reserve(hold)));
-        self.at_once(holds.iter().map(|hold| scripts.end(true, hold)));
+        let held = self.at_once(holds.iter().map(|hold| scripts.reserve(hold)));
+        assert!(held.iter().all(|held| *held), "in stock");
+        let ended = self.at_once(holds.iter().map(|hold| scripts.end(end, hold)));
+        assert!(ended.iter().all(|ended| *ended), "live holds");
+    }
+
+    fn refusals(&mut self, products: &[Product]) {
+        let holds: Vec<Hold> = products.iter().map(|product| self.hold(*product)).collect();
+        let scripts = Arc::clone(&self.scripts);
+        let held = self.at_once(holds.iter().map(|hold| scripts.reserve(hold)));
+        assert!(!held.contains(&true), "{REFUSED}");
     }
 }
