@@ -375,7 +375,9 @@ macro_rules! options_of_limits {
             /// Lets the call draw more than this limit allows: a right that the service gives to
             /// its staff. It draws all the same, if it names the subject, so what is used may be
             /// above the maximum afterwards. The reason goes into the audit entry, as a note of the
-            /// name `passedLimit.` with the limit's behind it.
+            /// name `passedLimit.` with the limit's behind it. So a call that passes the same limit
+            /// twice is refused, as one with two notes of a name is
+            /// ([`InvalidText`](crate::InvalidText)).
             ///
             /// ```
             /// # use stockade::LimitRule;
