@@ -28,10 +28,11 @@ impl Holder {
             Self::Owner(owner) => owner.to_halves(),
             Self::Subject(subject) => subject.to_halves(),
         };
-        // Owners may be small numbers, in whichever bytes: a multiplication spreads all bits into
-        // the upper ones.
-        let spread = (first ^ second.rotate_left(32)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        (spread >> u32::BITS) as usize & (parts - 1)
+        // Owners may be small numbers, in whichever bytes. A product of twice the length has all
+        // bits of both in its middle.
+        let both = first ^ second.rotate_left(u32::BITS);
+        let spread = u128::from(both) * 0x9e37_79b9_7f4a_7c15;
+        (spread >> u64::BITS ^ spread >> u32::BITS) as usize & (parts - 1)
     }
 }
 

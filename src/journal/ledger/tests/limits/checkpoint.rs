@@ -27,12 +27,15 @@ fn rules() -> Vec<RuleDefinition> {
 pub(super) fn with_everything() -> Ledger {
     let mut ledger = limited(&rules());
     let opened = [("subjects", "000102030405060708090a0b0c0d0e0f")];
+    let another = [("subjects", "ff0102030405060708090a0b0c0d0e0f")];
     let facts = [("group", "drop"), ("change", "add")];
     let member = Subject::Product(ProductIndex(1));
     for record in [
         event(EventType::Opened, Subject::None, &opened),
         event(EventType::GroupChanged, member, &facts),
         event(EventType::LimitDropped, Subject::None, &[("rule", "2")]),
+        // What was dropped before has its subjects under the secret before.
+        event(EventType::Opened, Subject::None, &another),
         defined(&RuleDefinition { version: 2, maximum: 7, ..rules()[3].clone() }),
     ] {
         apply(&mut ledger, &record).expect("legal");
@@ -166,6 +169,8 @@ fn limits_are_read_back_from_a_checkpoint() {
     let ledger = full();
     let again = copy(&ledger);
     assert_eq!(again.limits.rules, ledger.limits.rules);
+    let told_apart = ledger.limits.rules.values().filter(|rule| rule.of_another_secret);
+    assert_eq!(told_apart.map(|rule| rule.definition.number).collect::<Vec<_>>(), [RuleNumber(2)]);
     assert_eq!(again.limits.groups, ledger.limits.groups);
     assert_eq!(again.limits.allowances, ledger.limits.allowances);
     assert_eq!(again.limits.subjects, ledger.limits.subjects);
