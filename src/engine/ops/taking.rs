@@ -55,15 +55,18 @@ impl<'a> Call<'a> {
             level: it.level,
             units: it.qty.get(),
         };
-        let mut plan = DrawPlan::none(engine);
+        let mut fits = false;
         // What is short is told of first.
         if let [line] = basket.wanted
             && enough(basket.wanted)
         {
-            let fits = self.fits_at_once(taking, limited((0, line)));
-            let fits = fits.map_err(|refusal| engine.refuse_limited::<BasketError>(refusal))?;
-            plan.note_look(fits);
+            match self.fits_at_once(taking, limited((0, line))) {
+                Ok(found) => fits = found,
+                Err(refusal) => return Err(engine.refuse_limited(refusal)),
+            }
         }
+        let mut plan = DrawPlan::none(engine);
+        plan.note_look(fits);
         let lines = (0..).zip(basket.wanted).map(limited);
         self.plan_draws(taking, lines, &[], &mut plan)
             .map_err(|refusal| engine.refuse_limited::<BasketError>(refusal))?;
