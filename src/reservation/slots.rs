@@ -142,7 +142,7 @@ impl Slots {
         record: ReservationRecord,
         expires_at: Timestamp,
     ) {
-        // Asked in this order, it costs a plain hold nothing: the compiler sees that it has neither.
+        // In this order: of a plain hold the compiler knows that it has neither.
         if (record.owner.is_some() || record.chain.draws()) && self.holders.is_some() {
             self.enter_holders(record.id, record.owner, record.chain);
         }

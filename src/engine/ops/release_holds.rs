@@ -32,7 +32,8 @@ impl InventoryManager {
     /// Each hold is released by itself, so a reader may see some of them gone and others not. A
     /// hold that ends meanwhile, by its time or by a sale, is left as it is; one that is made
     /// meanwhile may stay. A repeat of the call is safe: it releases what is left. Where releases
-    /// are to be [`Synced`](crate::Durability::Synced), the call waits for the disk once, at its end.
+    /// are to be [`Synced`](crate::Durability::Synced), the call waits for the disk once, at its
+    /// end.
     ///
     /// # Errors
     /// Nothing was released: the reason is too long, or the engine has stopped. Or the holds were

@@ -30,8 +30,8 @@ impl Slots {
         }
     }
 
-    /// Takes a hold out that this thread has in `Ending`, before its end shows: afterwards its slots
-    /// may be another hold's.
+    /// Takes a hold out that this thread has in `Ending`, before its end shows: afterwards its
+    /// slots may be another hold's.
     #[cold]
     #[inline(never)]
     pub(in crate::reservation) fn leave_holders(&self, head: HeldSlot<'_>, chain: Chain) {
