@@ -250,8 +250,8 @@ impl fmt::Display for SaleReport {
         summary.line("units stocked", self.units_stocked, "");
         summary.line("units sold", self.units_sold, "");
         if let Some(CustomerReport { bought, most, bot_attempts, bot_units }) = &self.customers {
-            let note = format_args!("at most {} each", counted(*most, "unit"));
-            summary.line("  to customers", *bought, note);
+            let most = counted(*most, "unit");
+            summary.line("  to customers", *bought, format_args!("at most {most} each"));
             let attempts = counted(*bot_attempts, "attempt");
             summary.line("  units to bots", *bot_units, format_args!("for {attempts}"));
         }
