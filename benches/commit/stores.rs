@@ -3,7 +3,7 @@
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::base::quantity::Quantity;
-use crate::stock::cell::{Cell, CellId};
+use crate::stock::cell::{Cell, CellId, CellKind};
 use crate::stock::handle::LevelIndex;
 use crate::stock::mcas::recorder::{CommitRecorder, CommitView, LogOrder};
 use crate::stock::mcas::{Cells, DescriptorPool, Operation, Site};
@@ -42,7 +42,7 @@ impl Commits {
 impl Cells for Commits {
     #[inline]
     fn cell(&self, id: CellId) -> &Cell {
-        &self.cells[id.bits() as usize].0
+        &self.cells[number_of(id)].0
     }
 }
 
@@ -78,7 +78,7 @@ impl Locks {
     }
 
     fn lock(&self, cell: CellId) -> MutexGuard<'_, Word> {
-        self.cells[cell.bits() as usize].0.lock()
+        self.cells[number_of(cell)].0.lock()
     }
 
     /// With room on the stack for the guards.
@@ -125,6 +125,15 @@ impl Store for Locks {
 /// The cell with this number.
 pub(crate) fn cell(number: usize) -> CellId {
     CellId::level(LevelIndex(number as u32))
+}
+
+/// The number of which [`cell`] has made it: these stores have levels and nothing else.
+#[inline]
+fn number_of(cell: CellId) -> usize {
+    match cell.kind() {
+        CellKind::Level(level) => level.0 as usize,
+        CellKind::Room(_) | CellKind::Allowance(_) => unreachable!("all cells are levels"),
+    }
 }
 
 fn one() -> Quantity {
