@@ -32,21 +32,7 @@ pub(super) struct EntryRow<'a> {
     /// The hash of its call's idempotency key.
     key: Option<String>,
     /// What its units count under limits. CSV has it as text.
-    limits: Vec<DrawRow>,
-}
-
-/// What the units of an entry count under a limit.
-#[derive(Debug, Serialize)]
-struct DrawRow {
-    /// The number of the limit, and its version.
-    rule: u32,
-    version: u32,
-    /// The hash of the subject.
-    subject: String,
-    maximum: u32,
-    used_after: u32,
-    /// The call passed the limit.
-    passed: bool,
+    limits: &'a [EntryDraw],
 }
 
 /// Pairs of text. CSV has no nested values, so there they are one field of text.
@@ -119,20 +105,7 @@ impl<'a> EntryRow<'a> {
             metadata: Notes(entry.metadata()),
             record: entry.record,
             key: entry.key.map(|key| key.to_string()),
-            limits: entry.limits.iter().map(DrawRow::from).collect(),
-        }
-    }
-}
-
-impl From<&EntryDraw> for DrawRow {
-    fn from(draw: &EntryDraw) -> Self {
-        Self {
-            rule: draw.rule,
-            version: draw.version,
-            subject: draw.subject.to_string(),
-            maximum: draw.maximum,
-            used_after: draw.used_after,
-            passed: draw.passed,
+            limits: &entry.limits,
         }
     }
 }
@@ -151,7 +124,7 @@ pub(super) fn csv_line(entry: &AuditEntry) -> io::Result<Vec<u8>> {
         [] => String::new(),
         _ => safe_json(serde_json::to_string(&row.metadata)?),
     };
-    let limits = match &*row.limits {
+    let limits = match row.limits {
         [] => String::new(),
         draws => serde_json::to_string(draws)?,
     };
