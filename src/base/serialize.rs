@@ -9,11 +9,7 @@ use serde::de::{Deserialize, Deserializer, Error};
 /// Writes types as their text, and reads them from it.
 macro_rules! as_text {
     ($($named:ty)+) => {$(
-        impl serde::Serialize for $named {
-            fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-                to.collect_str(self)
-            }
-        }
+        $crate::base::serialize::written_as_text!($named);
 
         impl<'de> serde::Deserialize<'de> for $named {
             fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {

@@ -273,13 +273,14 @@ impl Pages {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
+    use crate::stock::allowance::rule::BY_LEVEL;
 
     fn rule(number: u32, name: &str, products: &[u32], group: Option<&str>) -> RuleDefinition {
         RuleDefinition {
             number: RuleNumber(number),
             version: 1,
             name: name.into(),
-            kind: crate::stock::allowance::rule::BY_LEVEL.into(),
+            kind: BY_LEVEL.into(),
             maximum: 2,
             unit: LimitUnit::Units,
             counts: LimitCounts::Holds,

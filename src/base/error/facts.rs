@@ -81,7 +81,6 @@ impl Facts {
     }
 }
 
-/// Implements the public methods of an error that has a method `facts`.
 #[cfg(feature = "serde")]
 impl Facts {
     /// Writes an error of these facts.
@@ -102,6 +101,7 @@ impl Facts {
     }
 }
 
+/// Implements the public methods of an error that has a method `facts`.
 macro_rules! error_answers {
     ($error:ident) => {
         impl $error {

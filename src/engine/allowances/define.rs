@@ -183,8 +183,7 @@ impl Engine {
     fn set_limit_maximum(&self, name: &str, maximum: u32) -> Result<(), DefineLimitError> {
         check_maximum(maximum)?;
         self.change_rules(|now, book| {
-            let unknown = || DefineLimitError::Unknown { limit: name.into() };
-            let known = book.definition(name).ok_or_else(unknown)?;
+            let known = book.definition(name).ok_or_else(|| unknown(name))?;
             let rule = RuleDefinition { maximum, ..next_version(known) };
             Ok((self.definition_record(now, &rule), move |engine: &Self| engine.rules.define(rule)))
         })
@@ -197,10 +196,8 @@ impl Engine {
     }
 
     fn drop_limit(&self, name: &str) -> Result<(), DefineLimitError> {
-        self.change_rules(|now, book| {
-            let Some(rule) = book.named(name) else {
-                return Err(DefineLimitError::Unknown { limit: name.into() });
-            };
+        self.change_rules(|now, _| {
+            let rule = self.rule_named(name)?;
             let record = self.recorder.event(EventType::LimitDropped).about(Subject::None);
             let record = record.at(now).text("rule", &rule.number.0.to_string());
             Ok((record, |engine: &Self| engine.rules.drop_rule(name)))
@@ -272,8 +269,7 @@ impl Engine {
 
     /// The rule in force of this name.
     pub(super) fn rule_named(&self, limit: &str) -> Result<&LiveRule, DefineLimitError> {
-        let unknown = || DefineLimitError::Unknown { limit: limit.into() };
-        self.rules.named(limit).ok_or_else(unknown)
+        self.rules.named(limit).ok_or_else(|| unknown(limit))
     }
 
     /// Tells these products which rules cover them now.
@@ -290,6 +286,11 @@ fn about<'a>(record: RecordBuilder<'a>, products: &[ProductIndex]) -> RecordBuil
         [] => record.about(Subject::None),
         some => some.iter().fold(record, |it, product| it.about(Subject::Product(*product))),
     }
+}
+
+/// There is no limit of this name.
+pub(super) fn unknown(limit: &str) -> DefineLimitError {
+    DefineLimitError::Unknown { limit: limit.into() }
 }
 
 fn check_count(products: usize) -> Result<(), InvalidInput> {

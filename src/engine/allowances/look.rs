@@ -1,6 +1,7 @@
 //! Looking at limits: what a subject has drawn, how much more it may, and who has drawn most.
 
 use crate::base::error::{DefineLimitError, PlaceError};
+use crate::engine::allowances::define::unknown;
 use crate::engine::call::Call;
 use crate::engine::place::{LevelRef, ProductRef};
 use crate::engine::request::{HoldRequest, SaleRequest};
@@ -75,7 +76,7 @@ impl InventoryManager {
         let handle = engine.resolve(engine.own_level(level)?)?;
         let rule = engine.rule_named(limit)?;
         if !rule.is_by_level() {
-            return Err(DefineLimitError::Unknown { limit: limit.into() });
+            return Err(unknown(limit));
         }
         Ok(engine.usage(rule, SubjectHash::of_level(handle)))
     }

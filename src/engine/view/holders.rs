@@ -6,7 +6,7 @@ use crate::reservation::chain::SlotNumber;
 use crate::reservation::holders::Holder;
 use crate::reservation::id::{Owner, ReservationId};
 use crate::reservation::slots::{HeldSlot, ReadReservation};
-use crate::reservation::view::{Reservation, ReservationStatus};
+use crate::reservation::view::Reservation;
 
 impl InventoryManager {
     /// The live holds of an owner, those made in earlier milliseconds first. One that some call
@@ -60,10 +60,7 @@ impl InventoryManager {
 
 impl Engine {
     fn holds_of(&self, holder: Holder) -> Vec<Reservation> {
-        let live = |id: ReservationId| {
-            self.reservation(id).ok().filter(|found| found.status == ReservationStatus::Pending)
-        };
-        self.hold_ids_of(holder).into_iter().filter_map(live).collect()
+        self.hold_ids_of(holder).into_iter().filter_map(|id| self.live(id)).collect()
     }
 
     /// The holds of a holder, in the order of their ids. Some may be over by now.

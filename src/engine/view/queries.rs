@@ -363,7 +363,11 @@ impl Engine {
         if !state.phase().is_live() {
             return None;
         }
-        let found = self.reservation(slot.read_record(state).id).ok()?;
-        (found.status == ReservationStatus::Pending).then_some(found)
+        self.live(slot.read_record(state).id)
+    }
+
+    /// The reservation, if it is live.
+    pub(super) fn live(&self, id: ReservationId) -> Option<Reservation> {
+        self.reservation(id).ok().filter(|found| found.status == ReservationStatus::Pending)
     }
 }
