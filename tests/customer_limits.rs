@@ -2,39 +2,14 @@
 
 mod common;
 
-use std::sync::Arc;
 use std::time::Duration;
 
+use common::limits::{DAY, SHOE, SOCK, TTL, shop, two_each, used};
 use common::log_of;
 use stockade::{
     BasketLine, ConfirmError, ConfirmOrRetake, DefineLimitError, FewestParcels, InventoryManager,
-    LimitCounts, LimitError, LimitRule, ManualClock, ReserveError, ShipError, Timestamp,
+    LimitCounts, LimitError, LimitRule, ReserveError, ShipError,
 };
-
-const TTL: Duration = Duration::from_secs(60);
-const DAY: Duration = Duration::from_secs(86_400);
-const SHOE: (&str, &str) = ("SF", "SHOE");
-const SOCK: (&str, &str) = ("SF", "SOCK");
-
-/// A shop with two products in two warehouses, and the clock that it goes by.
-fn shop() -> (InventoryManager, Arc<ManualClock>) {
-    let clock = Arc::new(ManualClock::at(Timestamp::from_millis(1_000_000)));
-    let builder = InventoryManager::builder().warehouse("SF").warehouse("NYC").without_threads();
-    let manager =
-        builder.clock(Arc::clone(&clock)).subject_secret([7; 16]).build().expect("a shop");
-    for place in [SHOE, SOCK, ("NYC", "SHOE")] {
-        manager.add_stock(place, 100, "SUPPLIER").expect("room");
-    }
-    (manager, clock)
-}
-
-fn two_each(counts: LimitCounts) -> LimitRule {
-    LimitRule::new("two each", "customer", 2).counts(counts).products(["SHOE", "SOCK"])
-}
-
-fn used(manager: &InventoryManager, who: &str) -> u32 {
-    manager.usage("two each", who).expect("a limit").used
-}
 
 fn lines(units: &[((&'static str, &'static str), u32)]) -> Vec<BasketLine<'static>> {
     units.iter().map(|(level, units)| BasketLine::new(*level, *units)).collect()
@@ -56,25 +31,25 @@ fn each_kind_of_count_gives_back_what_its_row_of_the_table_says() {
         let mut seen = Vec::new();
 
         let hold = ann().reserve(SHOE, 2, TTL).expect("both");
-        assert_eq!(used(&manager, "ann"), 2, "{counts:?}");
+        assert_eq!(used(&manager, "two each", "ann"), 2, "{counts:?}");
         let _ = manager.release(hold).expect("a hold");
-        seen.push(used(&manager, "ann"));
+        seen.push(used(&manager, "two each", "ann"));
 
         ann().reserve(SOCK, 2, TTL).expect("both");
         clock.advance(TTL + Duration::from_secs(1));
         manager.run_until_idle();
-        seen.push(used(&manager, "ann"));
+        seen.push(used(&manager, "two each", "ann"));
 
         let sold = ann().reserve(SHOE, 2, TTL).expect("both");
         manager.confirm(sold).expect("a hold");
-        seen.push(used(&manager, "ann"));
+        seen.push(used(&manager, "two each", "ann"));
         manager.cancel_sale_lines(sold, &lines(&[(SHOE, 1)]), "too small").expect("sold");
-        seen.push(used(&manager, "ann"));
+        seen.push(used(&manager, "two each", "ann"));
         manager.ship_lines(sold, &lines(&[(SHOE, 1)])).expect("sold");
-        seen.push(used(&manager, "ann"));
+        seen.push(used(&manager, "two each", "ann"));
         clock.advance(DAY + Duration::from_secs(1));
         manager.run_until_idle();
-        seen.push(used(&manager, "ann"));
+        seen.push(used(&manager, "two each", "ann"));
         assert_eq!(seen, expected, "{counts:?}");
     }
 }
@@ -108,7 +83,7 @@ fn a_refusal_says_what_is_used_and_moves_nothing() {
         panic!("{refused:?}")
     };
     assert_eq!((maximum, was, asked), (2, 1, 2));
-    assert_eq!((manager.available(SOCK), used(&manager, "ann")), (Ok(100), 1));
+    assert_eq!((manager.available(SOCK), used(&manager, "two each", "ann")), (Ok(100), 1));
     manager.request().subject("customer", "bob").sell(SOCK, 2).expect("his own limit");
 }
 
@@ -128,12 +103,12 @@ fn lines_of_a_basket_draw_together_and_reservations_count_as_one() {
     // A part of it comes back: the order counts on.
     manager.release_lines(basket, &lines(&[(SOCK, 1)])).expect("held");
     assert_eq!(
-        (used(&manager, "ann"), manager.usage("one order", "h").map(|it| it.used)),
+        (used(&manager, "two each", "ann"), manager.usage("one order", "h").map(|it| it.used)),
         (1, Ok(1))
     );
     manager.release_lines(basket, &lines(&[(SHOE, 1)])).expect("held");
     assert_eq!(
-        (used(&manager, "ann"), manager.usage("one order", "h").map(|it| it.used)),
+        (used(&manager, "two each", "ann"), manager.usage("one order", "h").map(|it| it.used)),
         (0, Ok(0))
     );
 }
@@ -146,11 +121,11 @@ fn partial_steps_give_back_line_by_line() {
     let basket = ann.reserve_basket(&lines(&[(SHOE, 1), (SOCK, 1)]), TTL).expect("two");
     assert!(ann.reserve(SHOE, 1, TTL).is_err());
     manager.confirm_lines(basket, &lines(&[(SHOE, 1)])).expect("held");
-    assert_eq!(used(&manager, "ann"), 1, "what is sold is held no more");
+    assert_eq!(used(&manager, "two each", "ann"), 1, "what is sold is held no more");
     ann.reserve(SHOE, 1, TTL).expect("one is free");
     clock.advance(TTL + Duration::from_secs(1));
     manager.run_until_idle();
-    assert_eq!(used(&manager, "ann"), 0);
+    assert_eq!(used(&manager, "two each", "ann"), 0);
 
     let (manager, _) = shop();
     manager.define_limit(two_each(LimitCounts::Sales)).expect("a limit");
@@ -158,9 +133,9 @@ fn partial_steps_give_back_line_by_line() {
     let hold = ann.reserve(SHOE, 2, TTL).expect("two");
     let status = manager.confirm_lines_and_release_rest(hold, &lines(&[(SHOE, 1)]));
     status.expect("held");
-    assert_eq!(used(&manager, "ann"), 1);
+    assert_eq!(used(&manager, "two each", "ann"), 1);
     manager.cancel_sale_lines(hold, &lines(&[(SHOE, 1)]), "returned").expect("sold");
-    assert_eq!(used(&manager, "ann"), 0);
+    assert_eq!(used(&manager, "two each", "ann"), 0);
 }
 
 #[test]
@@ -172,7 +147,7 @@ fn own_overdue_holds_are_taken_back_before_a_refusal() {
     assert!(ann.reserve(SHOE, 1, TTL).is_err());
     clock.advance(TTL + Duration::from_secs(1));
     ann.reserve(SOCK, 2, TTL).expect("hers came back");
-    assert_eq!((manager.available(SHOE), used(&manager, "ann")), (Ok(100), 2));
+    assert_eq!((manager.available(SHOE), used(&manager, "two each", "ann")), (Ok(100), 2));
 }
 
 #[test]
@@ -183,13 +158,13 @@ fn a_split_fulfilment_draws_for_all_its_parts() {
     let ann = manager.request().subject("customer", "ann");
     let hold = ann.fulfill_by("SHOE", 110, &FewestParcels, TTL).expect("enough");
     assert_eq!(manager.reservation(hold).map(|it| it.lines.len()), Ok(2));
-    assert_eq!(used(&manager, "ann"), 110);
+    assert_eq!(used(&manager, "two each", "ann"), 110);
     assert!(ann.fulfill_by("SHOE", 11, &FewestParcels, TTL).is_err());
     let _ = manager.release(hold).expect("held");
-    assert_eq!(used(&manager, "ann"), 0);
+    assert_eq!(used(&manager, "two each", "ann"), 0);
     let again = ann.fulfill_by("SHOE", 120, &FewestParcels, TTL).expect("enough");
     manager.confirm(again).expect("held");
-    assert_eq!(used(&manager, "ann"), 120);
+    assert_eq!(used(&manager, "two each", "ann"), 120);
 }
 
 #[test]
@@ -203,7 +178,7 @@ fn a_subject_that_is_known_only_at_the_sale_is_asked_then() {
         matches!(&refused, Err(ConfirmError::Limit(it)) if it.code() == "limit_without_subject")
     );
     manager.request().subject("card", "c1").confirm(hold).expect("two a card");
-    assert_eq!(used(&manager, "c1"), 2);
+    assert_eq!(used(&manager, "two each", "c1"), 2);
 
     let hold = manager.reserve(SHOE, 2, TTL).expect("nobody asks yet");
     let refused = manager.request().subject("card", "c1").confirm(hold);
@@ -213,7 +188,7 @@ fn a_subject_that_is_known_only_at_the_sale_is_asked_then() {
     let one = lines(&[(SHOE, 1)]);
     manager.request().subject("card", "c2").confirm_lines(hold, &one).expect("held");
     manager.request().subject("card", "c3").confirm(hold).expect("held");
-    assert_eq!(["c1", "c2", "c3"].map(|card| used(&manager, card)), [2, 1, 1]);
+    assert_eq!(["c1", "c2", "c3"].map(|card| used(&manager, "two each", card)), [2, 1, 1]);
     let refused = manager.sell(SHOE, 1);
     assert!(matches!(refused, Err(ReserveError::Limit(LimitError::NoSubject { .. }))));
 
@@ -221,11 +196,11 @@ fn a_subject_that_is_known_only_at_the_sale_is_asked_then() {
     let hold = manager.reserve(SHOE, 3, TTL).expect("nobody asks yet");
     manager.request().subject("card", "c4").confirm_lines(hold, &one).expect("held");
     manager.release_lines(hold, &one).expect("held");
-    assert_eq!(used(&manager, "c4"), 1);
+    assert_eq!(used(&manager, "two each", "c4"), 1);
     let refused = manager.request().subject("card", "c1").confirm(hold);
-    assert!(refused.is_err() && used(&manager, "c1") == 2);
+    assert!(refused.is_err() && used(&manager, "two each", "c1") == 2);
     manager.request().subject("card", "c4").confirm(hold).expect("the second");
-    assert_eq!(used(&manager, "c4"), 2);
+    assert_eq!(used(&manager, "two each", "c4"), 2);
 }
 
 #[test]
@@ -236,14 +211,14 @@ fn a_retake_draws_again_for_the_subjects_of_the_hold() {
     let hold = ann.reserve(SHOE, 2, TTL).expect("two");
     clock.advance(TTL + Duration::from_secs(1));
     manager.run_until_idle();
-    assert_eq!(used(&manager, "ann"), 0);
+    assert_eq!(used(&manager, "two each", "ann"), 0);
     // Meanwhile she has bought one: the late payment would be one too many.
     let other = ann.keep_until_shipped().sell(SOCK, 1).expect("one");
     let refused = manager.confirm_or_retake(hold).expect_err("three");
     assert_eq!(refused.code(), "limit_reached");
     manager.cancel_sale_lines(other, &lines(&[(SOCK, 1)]), "returned").expect("sold");
     assert!(matches!(manager.confirm_or_retake(hold), Ok(ConfirmOrRetake::Retaken(_))));
-    assert_eq!(used(&manager, "ann"), 2);
+    assert_eq!(used(&manager, "two each", "ann"), 2);
 }
 
 #[test]
@@ -253,10 +228,10 @@ fn a_call_may_pass_a_limit_with_a_reason_and_draws_all_the_same() {
     let ann = || manager.request().subject("customer", "ann");
     ann().sell(SHOE, 2).expect("two");
     ann().pass_limit("two each", "first pair was broken").sell(SHOE, 3).expect("passed");
-    assert_eq!(used(&manager, "ann"), 5);
+    assert_eq!(used(&manager, "two each", "ann"), 5);
     // Staff that knows no customer.
     manager.request().pass_limit("two each", "a gift").sell(SHOE, 1).expect("passed");
-    assert_eq!(used(&manager, "ann"), 5);
+    assert_eq!(used(&manager, "two each", "ann"), 5);
     let unknown = manager.request().pass_limit("two eech", "a slip").sell(SHOE, 1);
     assert!(matches!(unknown, Err(ReserveError::Limit(LimitError::Unknown { .. }))));
     let entry = log_of(&manager).pop().expect("an entry");
@@ -264,7 +239,7 @@ fn a_call_may_pass_a_limit_with_a_reason_and_draws_all_the_same() {
     // What gives always fits.
     let hold = ann().pass_limit("two each", "more").reserve(SOCK, 1, TTL).expect("passed");
     let _ = manager.release(hold).expect("held");
-    assert_eq!(used(&manager, "ann"), 5);
+    assert_eq!(used(&manager, "two each", "ann"), 5);
 }
 
 #[test]
@@ -311,14 +286,14 @@ fn a_sale_counts_for_its_time_and_then_no_more() {
     manager.confirm(hold).expect("held");
     ann.sell(SOCK, 1).expect_err("three");
     clock.advance(DAY);
-    assert_eq!(used(&manager, "ann"), 2, "to the last millisecond");
+    assert_eq!(used(&manager, "two each", "ann"), 2, "to the last millisecond");
     clock.advance(Duration::from_millis(1));
     ann.sell(SHOE, 1).expect("the day is over");
-    assert_eq!((used(&manager, "ann"), week_used()), (1, 3));
+    assert_eq!((used(&manager, "two each", "ann"), week_used()), (1, 3));
     ann.sell(SHOE, 1).expect_err("four a week");
     clock.advance(7 * DAY + Duration::from_millis(1));
     manager.run_until_idle();
-    assert_eq!((used(&manager, "ann"), week_used()), (0, 0));
+    assert_eq!((used(&manager, "two each", "ann"), week_used()), (0, 0));
     assert_eq!(manager.stats().slots_live, 0, "nothing keeps a slot any more");
 }
 
@@ -355,7 +330,7 @@ fn what_was_shipped_stays_shipped_when_a_sale_counts_no_more() {
     manager.run_until_idle();
     let settled: Vec<u32> =
         manager.reservation(order).expect("kept").lines.iter().map(|line| line.settled).collect();
-    assert_eq!((used(&manager, "ann"), settled), (0, vec![1, 0]));
+    assert_eq!((used(&manager, "two each", "ann"), settled), (0, vec![1, 0]));
     assert!(manager.ship_lines(order, &basket[..1]).is_err(), "no unit is shipped twice");
     manager.cancel_sale_lines(order, &basket[1..], "returned").expect("sold");
     assert_eq!(manager.available(SOCK), Ok(100));
@@ -418,15 +393,15 @@ fn a_sale_that_is_cancelled_unit_by_unit_gives_back_each_unit_once() {
     // Two of them are sold in a step on a part, and cancelled one by one while the rest is held.
     manager.confirm_lines(order, &lines(&[(SHOE, 2)])).expect("held");
     let one = lines(&[(SHOE, 1)]);
-    let mut seen = vec![used(&manager, "ann")];
+    let mut seen = vec![used(&manager, "two each", "ann")];
     for _ in 0..2 {
         manager.cancel_sale_lines(order, &one, "returned").expect("sold");
-        seen.push(used(&manager, "ann"));
+        seen.push(used(&manager, "two each", "ann"));
     }
     manager.confirm(order).expect("held");
     manager.cancel_sale_lines(order, &one, "returned").expect("sold");
-    seen.push(used(&manager, "ann"));
+    seen.push(used(&manager, "two each", "ann"));
     manager.cancel_sale_lines(order, &lines(&[(SOCK, 1)]), "returned").expect("sold");
-    seen.push(used(&manager, "ann"));
+    seen.push(used(&manager, "two each", "ann"));
     assert_eq!(seen, [4, 3, 2, 1, 0]);
 }

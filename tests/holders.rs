@@ -4,26 +4,20 @@ mod common;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 
+use common::limits::{SHOE, SOCK, TTL, on_disk};
 use stockade::testing::SimulatedDisk;
 use stockade::{
-    BasketLine, FewestParcels, InventoryManager, JournalOptions, LimitRule, ManualClock, Owner,
-    Release, ReleaseError, ReservationId, Timestamp,
+    BasketLine, FewestParcels, InventoryManager, LimitRule, ManualClock, Owner, Release,
+    ReleaseError, ReservationId, Timestamp,
 };
 
-const TTL: Duration = Duration::from_secs(60);
-const SHOE: (&str, &str) = ("SF", "SHOE");
-const SOCK: (&str, &str) = ("SF", "SOCK");
 const MUG: (&str, &str) = ("SF", "MUG");
 const ANN: Owner = Owner([1; 16]);
 const BOB: Owner = Owner([2; 16]);
 
 fn shop_on(disk: &SimulatedDisk, index: bool, clock: &Arc<ManualClock>) -> InventoryManager {
-    let journal =
-        JournalOptions::storage(disk.clone()).least_free_space(0).recovery_grace(Duration::ZERO);
-    let builder = InventoryManager::builder().warehouse("SF").warehouse("NYC").without_threads();
-    let builder = builder.subject_secret([7; 16]).index_holders(index).journal(journal);
+    let builder = on_disk(disk).warehouse("NYC").subject_secret([7; 16]).index_holders(index);
     builder.clock(Arc::clone(clock)).build().expect("a shop")
 }
 

@@ -5,37 +5,13 @@ mod common;
 
 use std::time::Duration;
 
+use common::limits::{DAY, SHOE, SOCK, TTL, shop, two_each, used};
 use common::log_of;
-use stockade::{
-    DefineLimitError, InventoryManager, LimitCounts, LimitRule, ManualClock, Timestamp,
-};
-
-const TTL: Duration = Duration::from_secs(60);
-const DAY: Duration = Duration::from_secs(86_400);
-const SHOE: (&str, &str) = ("SF", "SHOE");
-const SOCK: (&str, &str) = ("SF", "SOCK");
-
-fn shop() -> InventoryManager {
-    let clock = ManualClock::at(Timestamp::from_millis(1_000_000));
-    let builder = InventoryManager::builder().warehouse("SF").warehouse("NYC").without_threads();
-    let manager = builder.clock(clock).subject_secret([7; 16]).build().expect("a shop");
-    for place in [SHOE, SOCK, ("NYC", "SHOE")] {
-        manager.add_stock(place, 100, "SUPPLIER").expect("room");
-    }
-    manager
-}
-
-fn two_each(counts: LimitCounts) -> LimitRule {
-    LimitRule::new("two each", "customer", 2).counts(counts).products(["SHOE", "SOCK"])
-}
-
-fn used(manager: &InventoryManager, who: &str) -> u32 {
-    manager.usage("two each", who).expect("a limit").used
-}
+use stockade::{DefineLimitError, InventoryManager, LimitCounts, LimitRule};
 
 #[test]
 fn a_maximum_changes_and_nothing_else_of_its_limit() {
-    let manager = shop();
+    let (manager, _) = shop();
     let all = two_each(LimitCounts::SalesWithin(DAY)).reservations().group("drop");
     manager.define_limit(all).expect("a limit");
     let ann = manager.request().subject("customer", "ann");
@@ -64,7 +40,7 @@ fn a_maximum_changes_and_nothing_else_of_its_limit() {
 
 #[test]
 fn limits_change_and_take_nothing_back() {
-    let manager = shop();
+    let (manager, _) = shop();
     manager.define_limit(two_each(LimitCounts::Sales)).expect("a limit");
     let ann = manager.request().subject("customer", "ann");
     let hold = ann.reserve(SHOE, 2, TTL).expect("two");
@@ -74,15 +50,15 @@ fn limits_change_and_take_nothing_back() {
     assert_eq!(manager.usage("two each", "ann").map(|it| (it.used, it.maximum)), Ok((2, 1)));
     assert!(ann.reserve(SOCK, 1, TTL).is_err());
     let _ = manager.release(hold).expect("what gives always fits");
-    assert_eq!(used(&manager, "ann"), 0);
+    assert_eq!(used(&manager, "two each", "ann"), 0);
     // Taken out of what the limit covers: its draws are given back all the same.
     let hold = ann.reserve(SHOE, 1, TTL).expect("one");
     let narrow = LimitRule::new("two each", "customer", 1).products(["SOCK"]);
     manager.define_limit(narrow).expect("the same limit");
     manager.sell(SHOE, 1).expect("nobody asks");
-    assert_eq!(used(&manager, "ann"), 1);
+    assert_eq!(used(&manager, "two each", "ann"), 1);
     let _ = manager.release(hold).expect("held");
-    assert_eq!(used(&manager, "ann"), 0);
+    assert_eq!(used(&manager, "two each", "ann"), 0);
     // Another kind of count is another limit.
     let other = LimitRule::new("two each", "customer", 1).counts(LimitCounts::Holds);
     assert!(matches!(manager.define_limit(other.clone()), Err(DefineLimitError::Redefined { .. })));
@@ -90,14 +66,14 @@ fn limits_change_and_take_nothing_back() {
     manager.drop_limit("two each").expect("a limit");
     manager.sell(SOCK, 5).expect("nobody asks");
     manager.define_limit(other.products(["SOCK"])).expect("a new limit");
-    assert_eq!(used(&manager, "ann"), 0, "it begins to count at 0");
+    assert_eq!(used(&manager, "two each", "ann"), 0, "it begins to count at 0");
     assert_eq!(manager.limits().len(), 1);
     assert!(matches!(manager.drop_limit("no such"), Err(DefineLimitError::Unknown { .. })));
 }
 
 #[test]
 fn groups_bind_what_is_put_into_them_for_as_long_as_it_is_there() {
-    let manager = shop();
+    let (manager, _) = shop();
     manager.define_limit(LimitRule::new("two each", "customer", 2).group("drop")).expect("a limit");
     manager.sell(SHOE, 1).expect("nobody asks");
     manager.add_to_group("drop", &["SHOE".into()]).expect("a product");
@@ -113,7 +89,7 @@ fn groups_bind_what_is_put_into_them_for_as_long_as_it_is_there() {
     assert_eq!(ann.room_for("SOCK"), Ok(Some(0)));
     manager.remove_from_group("drop", &["SHOE".into()]).expect("a product");
     manager.sell(SHOE, 1).expect("nobody asks");
-    assert_eq!((used(&manager, "ann"), ann.room_for("SHOE")), (2, Ok(None)));
+    assert_eq!((used(&manager, "two each", "ann"), ann.room_for("SHOE")), (2, Ok(None)));
     assert!(manager.add_to_group("drop", &["NO SUCH".into()]).is_err());
 }
 
@@ -137,7 +113,7 @@ fn a_rule_that_is_changed_by_its_fields_is_checked_as_any_other() {
     assert_eq!(manager.limits(), []);
 
     // Whole milliseconds, as a journal has them.
-    let manager = shop();
+    let (manager, _) = shop();
     let within = |micros| LimitCounts::SalesWithin(Duration::from_micros(micros));
     let mut rule = two_each(within(1_000));
     rule.counts = within(1_500);

@@ -5,54 +5,23 @@ mod common;
 use std::sync::Arc;
 use std::time::Duration;
 
+use common::limits::{DAY, SHOE, SOCK, TTL, on_disk, shop, shop_of, stock, used};
 use stockade::testing::SimulatedDisk;
 use stockade::{
     BasketLine, DefineLimitError, InvalidInput, InventoryManager, JournalOptions, LimitCounts,
     LimitRule, Limits, ManualClock, Timestamp,
 };
 
-const TTL: Duration = Duration::from_secs(60);
-const DAY: Duration = Duration::from_secs(86_400);
 const MS: Duration = Duration::from_millis(1);
-const SHOE: (&str, &str) = ("SF", "SHOE");
-const SOCK: (&str, &str) = ("SF", "SOCK");
-
-fn shop_of(limits: Limits) -> (InventoryManager, Arc<ManualClock>) {
-    let clock = Arc::new(ManualClock::at(Timestamp::from_millis(1_000_000)));
-    let builder = InventoryManager::builder().warehouse("SF").warehouse("NYC").without_threads();
-    let builder = builder.limits(limits).clock(Arc::clone(&clock)).subject_secret([7; 16]);
-    let manager = builder.build().expect("a shop");
-    for place in [SHOE, SOCK, ("NYC", "SHOE")] {
-        manager.add_stock(place, 100, "SUPPLIER").expect("room");
-    }
-    (manager, clock)
-}
-
-fn shop() -> (InventoryManager, Arc<ManualClock>) {
-    shop_of(Limits::new())
-}
 
 fn open_with(disk: &SimulatedDisk, secs: u64, limits: Limits) -> Result<InventoryManager, String> {
-    let journal =
-        JournalOptions::storage(disk.clone()).least_free_space(0).recovery_grace(Duration::ZERO);
     let clock = ManualClock::at(Timestamp::from_millis(secs * 1_000));
-    let builder = InventoryManager::builder().warehouse("SF").warehouse("NYC").without_threads();
-    let builder = builder.limits(limits).journal(journal).clock(clock).subject_secret([7; 16]);
-    builder.build().map_err(|error| error.to_string())
+    let builder = on_disk(disk).warehouse("NYC").limits(limits).clock(clock);
+    builder.subject_secret([7; 16]).build().map_err(|error| error.to_string())
 }
 
 fn open_at(disk: &SimulatedDisk, secs: u64) -> Result<InventoryManager, String> {
     open_with(disk, secs, Limits::new())
-}
-
-fn stock(manager: &InventoryManager) {
-    for place in [SHOE, SOCK] {
-        manager.add_stock(place, 100, "SUPPLIER").expect("room");
-    }
-}
-
-fn used(manager: &InventoryManager, limit: &str, who: &str) -> u32 {
-    manager.usage(limit, who).expect("a limit").used
 }
 
 /// A window shorter than what is left of the hold's time.

@@ -2,39 +2,20 @@
 
 mod common;
 
-use std::time::Duration;
-
+use common::limits::{SHOE, SOCK, TTL, on_disk, stock, used};
 use stockade::testing::SimulatedDisk;
 use stockade::{
-    BasketLine, ConfirmOrRetake, InventoryManager, JournalOptions, LimitError, LimitRule,
-    ManualClock, RetakeError, Timestamp,
+    BasketLine, ConfirmOrRetake, InventoryManager, LimitError, LimitRule, ManualClock, RetakeError,
+    Timestamp,
 };
 
-const TTL: Duration = Duration::from_secs(60);
-const SHOE: (&str, &str) = ("SF", "SHOE");
-const SOCK: (&str, &str) = ("SF", "SOCK");
-
 fn open_with(disk: &SimulatedDisk, secs: u64, secret: u8) -> InventoryManager {
-    let journal =
-        JournalOptions::storage(disk.clone()).least_free_space(0).recovery_grace(Duration::ZERO);
     let clock = ManualClock::at(Timestamp::from_millis(secs * 1_000));
-    let builder = InventoryManager::builder().warehouse("SF").without_threads();
-    let builder = builder.journal(journal).clock(clock).subject_secret([secret; 16]);
-    builder.build().expect("a journal")
+    on_disk(disk).clock(clock).subject_secret([secret; 16]).build().expect("a journal")
 }
 
 fn open_at(disk: &SimulatedDisk, secs: u64) -> InventoryManager {
     open_with(disk, secs, 7)
-}
-
-fn stock(manager: &InventoryManager) {
-    for place in [SHOE, SOCK] {
-        manager.add_stock(place, 100, "SUPPLIER").expect("room");
-    }
-}
-
-fn used(manager: &InventoryManager, limit: &str, who: &str) -> u32 {
-    manager.usage(limit, who).expect("a limit").used
 }
 
 /// The webhook of a late payment has the id and nothing else, also after a restart.

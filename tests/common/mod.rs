@@ -4,6 +4,7 @@
 
 pub(crate) mod clocks;
 pub(crate) mod ledger;
+pub(crate) mod limits;
 pub(crate) mod model;
 pub(crate) mod rng;
 pub(crate) mod scratch;
