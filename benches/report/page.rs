@@ -77,19 +77,22 @@ const HTTP: &str = "An engine in the process against a server behind a socket is
     HTTP/1.1 over the machine's own TCP, a thread for each connection), and the same 32 buyers, each with one \
     request under way. Buyers, service and server share the cores. Beside them stand the same 32 callers without \
     HTTP. <b>stockade / this</b> compares over HTTP with over HTTP, and without with without.";
-const LIMITS: &str = "Two for each customer, as in a drop. A unit is held for one customer under that limit, \
-    and released: stock and limit are checked and taken together, all or nothing, and both are given back. Or the \
-    limit refuses it, because the customer holds two already. Nobody here waits to pay: confirms \
-    are not in these figures. Each caller serves customers of its own, in turn, so that a customer \
-    comes again only after all others, and every hold that is to pass does. <b>Stockade</b> has one \
-    limit that covers all products, and each call names its customer, whose id \
-    the engine keeps as a keyed hash; the others keep the customer's number. The <b>mutex</b> has a map of what each customer has drawn, under the same lock; <b>DashMap</b> one more map, \
-    whose entry is locked before the product's. <b>Redis</b> has a hash with a field for each customer \
-    who has something, checked and raised in the script that takes the stock. <b>PostgreSQL</b> has a row for each \
-    customer, raised by an upsert that looks at the maximum, in the statement that takes the stock; customers who \
-    have all are refused without a write. The run begins by proving of each that a customer gets two holds \
-    and no third, also if eight callers try at once, that refused calls move nothing, and that what is released \
-    can be held again. The live holds in the rows of refusals are those that fill the limits. A server does what a library can't: it serves many processes, over a socket.";
+const LIMITS: &str = "Two for each customer, as in a drop. A unit is held for one customer under that \
+    limit, and released: stock and limit are checked and taken together, all or nothing, and both \
+    are given back. Or the limit refuses it, because the customer holds two already. Nobody here \
+    waits to pay: confirms are not in these figures. Each caller serves customers of its own, in \
+    turn, so that a customer comes again only after all others, and every hold that is to pass \
+    does. <b>Stockade</b> has one limit that covers all products, and each call names its \
+    customer, whose id the engine keeps as a keyed hash; the others keep the customer's number. \
+    The <b>mutex</b> has a map of what each customer has drawn, under the same lock; \
+    <b>DashMap</b> one more map, whose entry is locked before the product's. <b>Redis</b> has a \
+    hash with a field for each customer who has something, checked and raised in the script that \
+    takes the stock. <b>PostgreSQL</b> has a row for each customer, raised by an upsert that \
+    looks at the maximum, in the statement that takes the stock; customers who have all are \
+    refused without a write. The run begins by proving of each that a customer gets two holds and \
+    no third, also if eight callers try at once, that refused calls move nothing, and that what \
+    is released can be held again. The live holds in the rows of refusals are those that fill the \
+    limits. A server does what a library can't: it serves many processes, over a socket.";
 const CONTENTION: &str = "Each thread buys as fast as it can. With one live hold a thread ends each hold \
     right after it has made it, which keeps everything in the nearest cache and happens in no shop; with \
     more, it reserves a new one and confirms its oldest, as shops do whose buyers take minutes to pay. The \

@@ -1,6 +1,7 @@
--- What a shop keeps. What customers have drawn on limits is only used by the statements for limits, and
--- a hold's customer only set by them: where it is null, it takes no room. Room on the stock's pages lets updates stay on their page. Statements are split
--- at semicolons; {unlogged} is empty, or makes the tables live in memory as far as crashes go.
+-- What a shop keeps. What customers have drawn on limits is only used by the statements for limits,
+-- and a hold's customer only set by them: where it is null, it takes no room. Room on the stock's
+-- pages lets updates stay on their page. {unlogged} is empty, or makes the tables live in memory as
+-- far as crashes go.
 DROP TABLE IF EXISTS stock, hold, audit, customer_limit;
 CREATE {unlogged} TABLE stock (
     product   integer PRIMARY KEY,
