@@ -13,6 +13,8 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
+use std::thread;
+use std::time::Duration;
 
 use super::crash::{end_engines, end_sales};
 use super::folder;
@@ -53,6 +55,37 @@ fn shut_down(place: &Path) -> Result<(), String> {
         .or_else(|_| run("python3", &["-c", &python, text(place)]))
 }
 
+/// Waits until no thread of the process can run code of its own.
+///
+/// `kill` returns once the signal is there. The thread that received it stops the others when it is
+/// given a core, and until then they go on: measured here, half of the processes still ran. One
+/// stopped thread says that all are told. A thread that the system keeps, in a sync for example,
+/// stops before it returns.
+fn wait_until_stopped(process: u32) {
+    for _ in 0..10_000 {
+        let states = states_of_threads(process);
+        if states.iter().all(|state| matches!(state, 'T' | 'D')) && states.contains(&'T') {
+            return;
+        }
+        // It has ended by itself.
+        if states.iter().all(|state| matches!(state, 'Z' | 'X')) {
+            return;
+        }
+        thread::sleep(Duration::from_millis(1));
+    }
+    panic!("it was told to stop, and runs on: {:?}", states_of_threads(process));
+}
+
+/// A letter for each thread, as `proc(5)` explains them.
+fn states_of_threads(process: u32) -> Vec<char> {
+    let Ok(threads) = fs::read_dir(format!("/proc/{process}/task")) else { return Vec::new() };
+    let stats = threads.flatten().map(|thread| fs::read_to_string(thread.path().join("stat")));
+    // The state follows the program's name, which stands in brackets and may hold anything.
+    let after_name =
+        |stat: &str| stat.rsplit_once(')').and_then(|(_, it)| it.trim().chars().next());
+    stats.flatten().filter_map(|stat| after_name(&stat)).collect()
+}
+
 impl Image {
     /// Mounts a new image in the folder of the journal with this name, if this machine allows it,
     /// and stops it once to check that this works.
@@ -90,6 +123,7 @@ impl Image {
     /// While ext4 shuts down, a sync in progress may return as if it had succeeded.
     fn cut(&self, mut process: Child) {
         run("kill", &["-STOP", &process.id().to_string()]).expect("it has not been waited for");
+        wait_until_stopped(process.id());
         shut_down(&self.mounted_at).expect("it was possible before");
         let _ = process.kill();
         process.wait().expect("it ends");
