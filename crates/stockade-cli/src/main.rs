@@ -1,7 +1,8 @@
 //! `stockade`: runs the engine on a simulated rush or on a real order book, and reads its journals.
 //!
 //! The first two commands use only the library's public interface, keep books of their own, and
-//! compare the two at the end. `audit` only reads, except for `audit redact`. Exit code 0: every
+//! compare the two at the end. `audit` only reads, except for `audit redact`. `serve` is the engine
+//! over HTTP. Exit code 0: every
 //! unit is accounted for, or the journal is sound. 1: it is not, or the run failed. 2: the
 //! arguments or the file are invalid. 3: the machine did not let the journal be read. 130: a second
 //! signal ended the program at once.
@@ -20,6 +21,8 @@ mod orders;
 mod proof;
 mod replay;
 mod report;
+#[cfg(unix)]
+mod serve;
 mod wrap;
 
 use std::fmt;
@@ -56,6 +59,10 @@ enum Command {
     FlashSale(flash_sale::SaleArgs),
     Replay(replay::ReplayArgs),
     Audit(audit::AuditArgs),
+    #[cfg(unix)]
+    Serve(serve::ServeArgs),
+    #[cfg(unix)]
+    Token(serve::TokenArgs),
     Completions(extras::CompletionArgs),
     Man(extras::ManArgs),
 }
@@ -126,6 +133,10 @@ fn main() -> ExitCode {
         Command::FlashSale(args) => flash_sale::run(args, output),
         Command::Replay(args) => replay::run(args, output),
         Command::Audit(args) => audit::run(args, output),
+        #[cfg(unix)]
+        Command::Serve(args) => serve::run(args, output),
+        #[cfg(unix)]
+        Command::Token(args) => serve::make_token(args, output),
         Command::Completions(args) => extras::completions(args, Cli::command()),
         Command::Man(args) => extras::man(args, Cli::command()),
     };

@@ -53,6 +53,14 @@ impl Auth {
         matches!(self.0, Kind::Loopback)
     }
 
+    /// How many tokens there are; `None` where none are asked for.
+    pub fn known(&self) -> Option<usize> {
+        match &self.0 {
+            Kind::Loopback => None,
+            Kind::Tokens(known) => Some(known.read().unwrap_or_else(PoisonError::into_inner).len()),
+        }
+    }
+
     fn caller(&self, headers: &HeaderMap) -> Result<Caller, Problem> {
         let known = match &self.0 {
             Kind::Loopback => return Ok(Caller { name: "".into(), role: Role::Operate }),
