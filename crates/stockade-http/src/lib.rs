@@ -34,5 +34,5 @@ mod shop;
 pub use auth::Auth;
 pub use auth::tokens::{InvalidTokens, NewToken, Role, Tokens};
 pub use routes::{HttpOptions, openapi, router, router_with};
-pub use server::{ServerLimits, serve};
+pub use server::{ServerLimits, Service, serve};
 pub use shop::Waits;

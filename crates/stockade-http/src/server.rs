@@ -11,11 +11,14 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
+use stockade::InventoryManager;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
 use crate::auth::Auth;
+use crate::routes::{HttpOptions, router_that_closes};
+use crate::shop::Closing;
 
 /// What a server takes at a time.
 #[derive(Clone, Copy, Debug)]
@@ -51,18 +54,35 @@ fn connections_allowed() -> usize {
     usize::try_from(half).unwrap_or(16_384).clamp(1, 16_384)
 }
 
-/// Serves `router` until `ending` resolves. Then it accepts nothing more, and answers what is under
+/// A router with what a server has to know of it. [`serve`] takes it.
+#[derive(Debug)]
+pub struct Service {
+    router: Router,
+    auth: Auth,
+    closing: Closing,
+}
+
+impl Service {
+    /// The routes of a manager. They keep the engine alive as long as they live.
+    pub fn new(manager: InventoryManager, auth: Auth, options: HttpOptions) -> Self {
+        let closing = Closing::default();
+        let router = router_that_closes(manager, auth.clone(), options, closing.clone());
+        Self { router, auth, closing }
+    }
+}
+
+/// Serves until `ending` resolves. Then it accepts nothing more, and answers what is under
 /// way, for [`ServerLimits::drain`] at most. Returns how many connections it had to cut by then.
 ///
 /// # Errors
-/// The address is not a loopback one, and `auth` asks for no tokens. Nothing was accepted.
+/// The address is not a loopback one, and the service asks for no tokens. Nothing was accepted.
 pub async fn serve(
     listener: TcpListener,
-    router: Router,
-    auth: &Auth,
+    service: Service,
     limits: ServerLimits,
     ending: impl Future<Output = ()>,
 ) -> io::Result<usize> {
+    let Service { router, auth, closing } = service;
     if auth.is_open() && !listener.local_addr()?.ip().is_loopback() {
         let refused = "without tokens, a server is bound to a loopback address";
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, refused));
@@ -110,6 +130,7 @@ pub async fn serve(
         });
     }
     drop(listener);
+    closing.close();
     let cut = timeout(limits.drain, graceful.shutdown()).await.is_err();
     Ok(if cut { limits.connections - open.available_permits() } else { 0 })
 }

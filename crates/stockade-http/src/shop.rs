@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use stockade::{InventoryManager, OperationKind};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 use crate::problem::Problem;
 
@@ -34,6 +34,29 @@ impl Waits {
     }
 }
 
+/// Tells streams that the service ends.
+#[derive(Clone, Debug)]
+pub(crate) struct Closing(watch::Sender<bool>);
+
+impl Default for Closing {
+    fn default() -> Self {
+        Self(watch::channel(false).0)
+    }
+}
+
+impl Closing {
+    pub(crate) fn close(&self) {
+        self.0.send_replace(true);
+    }
+
+    /// Resolves when the service ends.
+    pub(crate) fn closed(&self) -> impl Future<Output = ()> + use<> {
+        let mut told = self.0.subscribe();
+        // Whoever waits has a handle on the sender, so it is there.
+        async move { drop(told.wait_for(|closed| *closed).await.map(|_| ())) }
+    }
+}
+
 /// The engine, and what is counted beside it.
 #[derive(Clone, Debug)]
 pub(crate) struct Shop {
@@ -43,12 +66,18 @@ pub(crate) struct Shop {
     expensive: Arc<Semaphore>,
     /// For streams of events.
     pub(crate) streams: Arc<Semaphore>,
+    pub(crate) closing: Closing,
 }
 
 impl Shop {
-    pub(crate) fn new(manager: InventoryManager, waits: Waits, streams: usize) -> Self {
-        let streams = Arc::new(Semaphore::new(streams));
-        Self { manager, waits, expensive: Arc::new(Semaphore::new(1)), streams }
+    pub(crate) fn new(
+        manager: InventoryManager,
+        waits: Waits,
+        streams: usize,
+        closing: Closing,
+    ) -> Self {
+        let (streams, expensive) = (Semaphore::new(streams).into(), Semaphore::new(1).into());
+        Self { manager, waits, expensive, streams, closing }
     }
 
     pub(crate) fn waits_for(&self, kind: OperationKind) -> bool {

@@ -65,7 +65,8 @@ fn buy(
     let product = PRODUCTS[random.random_range(0..PRODUCTS.len())];
     match manager.reserve((warehouse, product), random.random_range(1..=3), HOLD) {
         Ok(hold) => open.push(hold),
-        // Now and then a delivery comes: at the start, and some seconds after a product is sold out.
+        // Now and then a delivery comes: at the start, and some seconds after a product is sold
+        // out.
         Err(_) if random.random_ratio(1, 200) || manager.counts((warehouse, product)).is_err() => {
             drop(manager.add_stock((warehouse, product), DELIVERY, "demo"));
         }

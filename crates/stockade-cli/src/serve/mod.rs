@@ -13,7 +13,7 @@ use std::time::Duration;
 use clap::ValueEnum;
 use serde::Serialize;
 use stockade::{Backpressure, BuildError, InventoryManager, JournalOptions};
-use stockade_http::{Auth, HttpOptions, ServerLimits, Tokens, Waits, router_with, serve};
+use stockade_http::{Auth, HttpOptions, ServerLimits, Service, Tokens, Waits, serve};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{error, info, warn};
@@ -137,11 +137,11 @@ async fn serve_until_told(args: &ServeArgs, output: Output) -> Result<Verdict, F
         Durable::Sales => Waits::AllButHolds,
         Durable::All => Waits::All,
     };
-    let router = router_with(manager.clone(), auth.clone(), options);
+    let service = Service::new(manager.clone(), auth.clone(), options);
     let address = listener.local_addr().unwrap_or(args.listen);
     output.show(&args.started(&manager, address, &auth))?;
     info!(%address, "serving");
-    let served = serve(listener, router, &auth, ServerLimits::default(), ends.told(args, &auth));
+    let served = serve(listener, service, ServerLimits::default(), ends.told(args, &auth));
     let cut = served.await.map_err(|error| Failure::run("the service failed", error))?;
     if cut > 0 {
         warn!(connections = cut, "cut off: they did not end in time");
@@ -234,6 +234,7 @@ impl Ends {
                 _ = self.term.recv() => break,
                 _ = self.interrupt.recv() => break,
                 _ = self.hang_up.recv() => match args.read_tokens() {
+                    Ok(_) if auth.is_open() => info!("there are no tokens to read again"),
                     Ok(tokens) => {
                         info!(tokens = tokens.len(), "tokens read again");
                         auth.replace(tokens);

@@ -5,6 +5,7 @@
 //! where it was, and the stream ends.
 
 use std::convert::Infallible;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use serde::Deserialize;
 use serde_json::json;
 use stockade::{AuditFilter, InventoryManager, StockAlert, StockAlertListener};
 use tokio::sync::broadcast::{Receiver, Sender, channel, error::TryRecvError};
+use tokio::time::timeout;
 use utoipa::IntoParams;
 
 use crate::problem::{Problem, Refusal};
@@ -65,10 +67,12 @@ pub(crate) async fn stream(
     let manager = shop.manager;
     let after = resumed.unwrap_or_else(|| manager.audit_log().newest_sequence());
     let alerts = AlertsOfStream::of(&manager);
+    let closing = shop.closing;
     let events = async_stream::stream! {
         let _permit = permit;
         let mut alerts = alerts;
         let mut after = after;
+        let mut closed = pin!(closing.closed());
         loop {
             for event in alerts.waiting() {
                 yield Ok::<_, Infallible>(event);
@@ -83,8 +87,8 @@ pub(crate) async fn stream(
                 after = entry.sequence;
                 yield Ok(told("entry", &entry).id(after.to_string()));
             }
-            if idle {
-                tokio::time::sleep(IDLE).await;
+            if idle && timeout(IDLE, closed.as_mut()).await.is_ok() {
+                return;
             }
         }
     };

@@ -25,7 +25,7 @@ use utoipa_axum::routes;
 use crate::auth::tokens::Role;
 use crate::auth::{Auth, Gate, guard, refuse_forged};
 use crate::problem::{Details, Problem};
-use crate::shop::{Shop, Waits};
+use crate::shop::{Closing, Shop, Waits};
 
 /// How the routes behave.
 #[derive(Clone, Debug)]
@@ -73,7 +73,16 @@ pub fn router(manager: InventoryManager, auth: Auth) -> Router {
 
 /// The router of a manager. It keeps the engine alive as long as it lives.
 pub fn router_with(manager: InventoryManager, auth: Auth, options: HttpOptions) -> Router {
-    let shop = Shop::new(manager, options.waits, options.streams);
+    router_that_closes(manager, auth, options, Closing::default())
+}
+
+pub(crate) fn router_that_closes(
+    manager: InventoryManager,
+    auth: Auth,
+    options: HttpOptions,
+    closing: Closing,
+) -> Router {
+    let shop = Shop::new(manager, options.waits, options.streams, closing);
     let (routes, document) = described(&auth).split_for_parts();
     let document = routes_of_document(document);
     let timeout =
