@@ -17,6 +17,8 @@ mod real_orders;
 mod redact;
 mod replay;
 mod salvage;
+#[cfg(unix)]
+mod serve;
 mod stock;
 #[cfg(unix)]
 mod terminal;
