@@ -99,6 +99,8 @@ async fn a_refusal_says_its_code_and_its_numbers() {
         ("/v1/holds/nonsense", 400, "invalid_reservation_id"),
         ("/v1/nowhere", 404, "no_such_path"),
         ("/v1/audit?limit=0", 400, "invalid_query"),
+        ("/v1/audit?after=9223372036854775808", 400, "invalid_query"),
+        ("/v1/events?after=9223372036854775808", 400, "invalid_query"),
         ("/v1/audit?colour=red", 400, "invalid_query"),
         ("/v1/sales", 405, "method_not_allowed"),
     ];

@@ -97,11 +97,18 @@ pub(crate) async fn guard(State(gate): State<Gate>, mut request: Request, next: 
         let detail = format!("this needs the role {}; the token has {}", gate.needed, caller.role);
         return Problem::new(StatusCode::FORBIDDEN, "forbidden", detail).into_response();
     }
+    // What a page in a browser could send without asking.
+    let changes = !matches!(*request.method(), Method::GET | Method::HEAD);
+    if changes && !is_json(request.headers()) {
+        let detail = "send Content-Type: application/json, also with an empty body";
+        let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+        return Problem::new(status, "not_json", detail).into_response();
+    }
     request.extensions_mut().insert(caller);
     next.run(request).await
 }
 
-/// Refuses what a page in a browser could send in the name of somebody who looks at it.
+/// Refuses what a page of another origin sends in the name of somebody who looks at it.
 pub(crate) async fn refuse_forged(
     State(auth): State<Auth>,
     request: Request,
@@ -110,12 +117,6 @@ pub(crate) async fn refuse_forged(
     if auth.is_open() && !is_from_this_machine(request.headers(), request.uri()) {
         let detail = "without tokens, Host must be a loopback name, and Origin absent or the same";
         return Problem::new(StatusCode::FORBIDDEN, "foreign_origin", detail).into_response();
-    }
-    let changes = !matches!(*request.method(), Method::GET | Method::HEAD);
-    if changes && !is_json(request.headers()) {
-        let detail = "send Content-Type: application/json, also with an empty body";
-        let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
-        return Problem::new(status, "not_json", detail).into_response();
     }
     next.run(request).await
 }

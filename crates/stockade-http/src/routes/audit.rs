@@ -8,7 +8,7 @@ use stockade::{AuditEntry, AuditFilter, EntryType, InventoryManager, Owner, Rese
 use utoipa::{IntoParams, ToSchema};
 
 use crate::problem::{Problem, Refusal};
-use crate::routes::body::parsed;
+use crate::routes::body::{parsed, sequence};
 use crate::shop::Shop;
 
 const DEFAULT_PAGE: usize = 100;
@@ -89,10 +89,10 @@ pub(crate) async fn page(
     wanted: Result<axum::extract::Query<Wanted>, QueryRejection>,
 ) -> Result<Json<Page>, Problem> {
     let axum::extract::Query(wanted) = wanted?;
-    let (filter, limit) = (wanted.filter()?, wanted.limit()?);
+    let (filter, limit, after) = (wanted.filter()?, wanted.limit()?, sequence(wanted.after)?);
     let read = move |manager: &InventoryManager| match wanted.newest {
-        true => newest_first(manager, &filter, wanted.after, limit),
-        false => oldest_first(manager, filter.after(wanted.after.unwrap_or(0)), limit),
+        true => newest_first(manager, &filter, after, limit),
+        false => oldest_first(manager, filter.after(after.unwrap_or(0)), limit),
     };
     shop.alone(read).await.map(Json)
 }

@@ -169,3 +169,14 @@ where
 {
     text.parse().map_err(|error| Error::from(error).into())
 }
+
+/// A sequence number of a query. The greatest is what a signed number of 64 bits holds, as the
+/// OpenAPI document says.
+pub(crate) fn sequence(asked: Option<u64>) -> Result<Option<u64>, Problem> {
+    match asked {
+        Some(number) if i64::try_from(number).is_err() => {
+            Err(Problem::invalid("invalid_query", "after is no sequence number"))
+        }
+        asked => Ok(asked),
+    }
+}

@@ -14,14 +14,15 @@ use axum::extract::rejection::QueryRejection;
 use axum::http::HeaderMap;
 use axum::response::IntoResponse;
 use axum::response::sse::{Event, KeepAlive, Sse};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use stockade::{AuditFilter, InventoryManager, StockAlert, StockAlertListener};
 use tokio::sync::broadcast::{Receiver, Sender, channel, error::TryRecvError};
 use tokio::time::timeout;
-use utoipa::IntoParams;
+use utoipa::{IntoParams, ToSchema};
 
 use crate::problem::{Problem, Refusal};
+use crate::routes::body::sequence;
 use crate::shop::Shop;
 
 /// How often a stream looks for new entries while there are none.
@@ -40,13 +41,25 @@ pub(crate) struct From {
     after: Option<u64>,
 }
 
+/// An event, for the OpenAPI document.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "axum writes events; this says what they look like")]
+struct EventBody {
+    /// `entry`, `alert`, `alerts_missed` or `evicted`.
+    event: String,
+    /// JSON. An entry is as in a page of the audit log.
+    data: String,
+    /// Of an entry: its sequence number.
+    id: Option<String>,
+}
+
 /// Entries of the audit log as they are written, and alerts of low stock: `text/event-stream`. An
 /// event of an entry is `entry`, and its id is the sequence number: a browser sends it as
 /// `Last-Event-ID` when it comes back, and nothing is missing. Others are `alert`,
 /// `alerts_missed`, and `evicted`, after which the stream ends: the log no longer has what comes
 /// next. An entry that is written may not be on the disk yet.
 #[utoipa::path(get, path = "/v1/events", tag = "audit", security(("token" = [])), params(From),
-    responses((status = 200, content_type = "text/event-stream", body = String), Refusal))]
+    responses((status = 200, content_type = "text/event-stream", body = EventBody), Refusal))]
 pub(crate) async fn stream(
     State(shop): State<Shop>,
     headers: HeaderMap,
@@ -54,7 +67,7 @@ pub(crate) async fn stream(
 ) -> Result<impl IntoResponse, Problem> {
     let axum::extract::Query(from) = from?;
     let resumed = match headers.get("last-event-id").map(|value| value.to_str()) {
-        None => from.after,
+        None => sequence(from.after)?,
         Some(text) => {
             let number = text.ok().and_then(|text| text.parse().ok());
             let detail = "Last-Event-ID is a sequence number";
@@ -95,7 +108,7 @@ pub(crate) async fn stream(
     Ok(Sse::new(events).keep_alive(KeepAlive::default()))
 }
 
-fn told(what: &str, data: &impl serde::Serialize) -> Event {
+fn told(what: &str, data: &impl Serialize) -> Event {
     Event::default().event(what).data(serde_json::to_string(data).unwrap_or_default())
 }
 

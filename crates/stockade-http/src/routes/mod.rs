@@ -18,6 +18,7 @@ use axum::{Json, Router};
 use stockade::InventoryManager;
 use tower_http::timeout::TimeoutLayer;
 use utoipa::OpenApi;
+use utoipa::openapi::OpenApi as Described;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -84,7 +85,7 @@ pub(crate) fn router_that_closes(
 ) -> Router {
     let shop = Shop::new(manager, options.waits, options.streams, closing);
     let (routes, document) = described(&auth).split_for_parts();
-    let document = routes_of_document(document);
+    let document = routes_of_document(document, &auth);
     let timeout =
         TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, options.longest_request);
     routes
@@ -101,16 +102,30 @@ pub(crate) fn router_that_closes(
 }
 
 /// The OpenAPI document of the routes.
-pub fn openapi() -> utoipa::openapi::OpenApi {
+pub fn openapi() -> Described {
     with_security(described(&Auth::loopback_only()).split_for_parts().1)
 }
 
-fn routes_of_document(document: utoipa::openapi::OpenApi) -> Router<Shop> {
-    let document = with_security(document);
+fn routes_of_document(mut document: Described, auth: &Auth) -> Router<Shop> {
+    if auth.is_open() {
+        without_security(&mut document);
+    } else {
+        document = with_security(document);
+    }
     Router::new().route("/openapi.json", axum::routing::get(async move || Json(document.clone())))
 }
 
-fn with_security(mut document: utoipa::openapi::OpenApi) -> utoipa::openapi::OpenApi {
+/// The document of a service that asks for no tokens.
+fn without_security(document: &mut Described) {
+    for item in document.paths.paths.values_mut() {
+        let (get, put) = (&mut item.get, &mut item.put);
+        for operation in [get, put, &mut item.post, &mut item.delete].into_iter().flatten() {
+            operation.security = None;
+        }
+    }
+}
+
+fn with_security(mut document: Described) -> Described {
     let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
     let components = document.components.get_or_insert_default();
     components.add_security_scheme("token", SecurityScheme::Http(bearer));
