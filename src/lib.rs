@@ -61,6 +61,11 @@ struct LimitsPage;
 #[doc = include_str!("../docs/errors.md")]
 struct ErrorsPage;
 
+/// Runs the example of the page on errors as HTTP answers as a doc test.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/errors-to-http.md")]
+struct ErrorsToHttpPage;
+
 mod audit;
 mod base;
 mod engine;
