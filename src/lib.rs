@@ -66,6 +66,11 @@ struct ErrorsPage;
 #[doc = include_str!("../docs/errors-to-http.md")]
 struct ErrorsToHttpPage;
 
+/// Runs the examples of the page on async services as doc tests.
+#[cfg(all(doctest, feature = "journal"))]
+#[doc = include_str!("../docs/from-async.md")]
+struct FromAsyncPage;
+
 mod audit;
 mod base;
 mod engine;
