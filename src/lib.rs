@@ -6,6 +6,9 @@
 //! [`AuditLog`] is the log of all that happened. Errors are small enums, one for each kind of
 //! operation. They share their causes, and all turn into [`Error`].
 //!
+//! Pages for services are in the folder `docs`: `from-async.md` (what may block, and what to use
+//! instead), `errors-to-http.md` (a status for each error), `recipes.md` (whole programs).
+//!
 //! # The model
 //!
 //! A [`Warehouse`] has a capacity and stock levels. A [`StockLevel`] counts the units of one
@@ -60,6 +63,21 @@ struct LimitsPage;
 #[cfg(doctest)]
 #[doc = include_str!("../docs/errors.md")]
 struct ErrorsPage;
+
+/// Runs the example of the page on errors as HTTP answers as a doc test.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/errors-to-http.md")]
+struct ErrorsToHttpPage;
+
+/// Runs the examples of the page on async services as doc tests.
+#[cfg(all(doctest, feature = "journal"))]
+#[doc = include_str!("../docs/from-async.md")]
+struct FromAsyncPage;
+
+/// Runs the recipes as doc tests. One of them lets a simulated disk lose a hold.
+#[cfg(all(doctest, feature = "journal", feature = "testing"))]
+#[doc = include_str!("../docs/recipes.md")]
+struct RecipesPage;
 
 mod audit;
 mod base;

@@ -228,6 +228,9 @@ fn samples() -> Samples {
             LimitError::Reached {
                 limit: limit(), maximum: 2, used: 1, asked: 2, overdue_left: true,
             },
+            LimitError::Reached {
+                limit: limit(), maximum: 2, used: 1, asked: 2, overdue_left: false,
+            },
             LimitError::NoSubject { limit: limit(), kind: "customer".into() },
             LimitError::Full { most: 9 }, LimitError::Unknown { limit: limit() },
             LimitError::ByLevel { limit: limit() },
@@ -436,4 +439,44 @@ fn the_docs_list_every_code_and_none_vanishes() {
         assert_eq!(*kind, format!("{:?}", error.kind()), "{code} is of two kinds");
     }
     assert_eq!(listed(), codes, "docs/errors.md (left) and the errors (right) differ");
+}
+
+/// The words of `docs/errors-to-http.md` on a retry of the same call, for each code's samples.
+fn again(kind: ErrorKind, retryable: &BTreeSet<bool>) -> &'static str {
+    match (kind, retryable.contains(&true), retryable.contains(&false)) {
+        (ErrorKind::Uncertain, ..) => "only under its key",
+        (_, true, true) => "at times",
+        (_, true, false) => "yes",
+        (_, false, _) => "no",
+    }
+}
+
+#[test]
+fn the_page_on_http_has_a_row_for_every_code() {
+    let mut facts = BTreeMap::<_, (ErrorKind, BTreeSet<bool>)>::new();
+    for error in samples().all.into_iter().map(|sample| sample.error).chain(others()) {
+        let known = facts.entry(error.code()).or_insert_with(|| (error.kind(), BTreeSet::new()));
+        known.1.insert(error.is_retryable());
+    }
+    let answers: BTreeMap<_, _> = facts
+        .into_iter()
+        .map(|(code, (kind, retryable))| {
+            (code.to_owned(), (format!("{kind:?}"), again(kind, &retryable).to_owned()))
+        })
+        .collect();
+    let mut listed = BTreeMap::new();
+    let docs = include_str!("../../docs/errors-to-http.md");
+    for line in docs.lines().filter(|line| line.starts_with("| `")) {
+        let cells: Vec<_> = line.trim_matches('|').split('|').map(str::trim).collect();
+        let [code, kind, status, again, after, tell] = cells[..] else {
+            panic!("not six cells: {line}")
+        };
+        let status: u16 = status.parse().expect("a status");
+        assert!((400..600).contains(&status) && !tell.is_empty(), "{line}");
+        assert!(after == "-" || after.parse::<u32>().is_ok(), "{line}");
+        let code = code.trim_matches('`').to_owned();
+        let known = listed.insert(code, (kind.to_owned(), again.to_owned()));
+        assert_eq!(known, None, "listed twice: {line}");
+    }
+    assert_eq!(listed, answers, "docs/errors-to-http.md (left) and the errors (right) differ");
 }

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use axum::extract::FromRequestParts;
-use axum::http::HeaderMap;
 use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode};
 use stockade::{
     Durability, Error, IdempotencyKey, MutationError, OperationKind, Request, ReservationId,
     Uncertain,
@@ -86,7 +86,7 @@ fn one<'h>(headers: &'h HeaderMap, name: &str) -> Result<Option<&'h str>, Proble
 fn scoped_key(caller: &Caller, key: &str) -> Result<IdempotencyKey, Problem> {
     if key.is_empty() || key.len() > LONGEST_KEY {
         let detail = format!("an idempotency key has 1 to {LONGEST_KEY} bytes");
-        return Err(Problem::invalid("invalid_key", detail));
+        return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_key", detail));
     }
     let mut hasher = blake3::Hasher::new();
     // The length keeps a name's end apart from a key's beginning.

@@ -30,6 +30,7 @@ mod problem;
 mod routes;
 mod server;
 mod shop;
+mod status;
 
 pub use auth::Auth;
 pub use auth::tokens::{InvalidTokens, NewToken, Role, Tokens};

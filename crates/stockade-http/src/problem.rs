@@ -16,6 +16,8 @@ use stockade::{
 use utoipa::openapi::{Content, Ref, RefOr, Response, ResponseBuilder};
 use utoipa::{IntoResponses, ToSchema};
 
+use crate::status::status_of;
+
 /// Why a request was refused, or failed: `application/problem+json`.
 #[derive(Clone, Debug)]
 pub(crate) struct Problem(Box<Details>);
@@ -95,41 +97,13 @@ impl IntoResponses for Refusal {
     }
 }
 
-/// The status that stands for an error.
-fn status_of(error: &Error) -> StatusCode {
-    match (error.code(), error.kind()) {
-        // RFC draft "The Idempotency-Key HTTP Header Field": another request under the same key.
-        ("key_conflict", _) => StatusCode::UNPROCESSABLE_ENTITY,
-        ("key_in_progress", _) => StatusCode::CONFLICT,
-        (_, ErrorKind::Short | ErrorKind::NoRoom | ErrorKind::Conflict) => StatusCode::CONFLICT,
-        (_, ErrorKind::NotFound) => StatusCode::NOT_FOUND,
-        (_, ErrorKind::Gone) => StatusCode::GONE,
-        (_, ErrorKind::Busy) => StatusCode::TOO_MANY_REQUESTS,
-        ("limit_reached" | "over_longest_hold", _) => StatusCode::CONFLICT,
-        (_, ErrorKind::Invalid) => StatusCode::BAD_REQUEST,
-        (_, ErrorKind::Uncertain | ErrorKind::Damaged) => StatusCode::INTERNAL_SERVER_ERROR,
-        // A limit of the engine, a suspended warehouse, no disk.
-        _ => StatusCode::SERVICE_UNAVAILABLE,
-    }
-}
-
-/// When it makes sense to try again.
-fn retry_after(error: &Error) -> Option<Duration> {
-    let seconds = match error.kind() {
-        _ if !error.is_retryable() => return None,
-        ErrorKind::Limit => 5,
-        ErrorKind::Suspended | ErrorKind::Unavailable => 10,
-        _ => 1,
-    };
-    Some(Duration::from_secs(seconds))
-}
-
 impl From<Error> for Problem {
     fn from(error: Error) -> Self {
-        let mut problem = Self::new(status_of(&error), error.code(), error.to_string());
+        let (status, retry_after) = status_of(error.kind(), error.code());
+        let mut problem = Self::new(status, error.code(), error.to_string());
         problem.0.retryable = error.is_retryable();
         problem.0.applied = error.kind() == ErrorKind::Uncertain;
-        problem.0.retry_after = retry_after(&error);
+        problem.0.retry_after = retry_after;
         if let Value::Object(figures) = figures_of(&error) {
             problem.0.figures = figures;
         }

@@ -81,7 +81,7 @@ async fn a_basket_is_all_or_nothing_and_a_released_hold_gives_all_back() {
     assert_eq!(client.post(&release, json!({})).await.body["outcome"], "released");
     assert_eq!(client.post(&release, json!({})).await.body["outcome"], "already_released");
     let none = client.post("/v1/holds", json!({ "lines": [], "ttl_ms": 1_000 })).await;
-    assert_eq!((none.status, none.text("code")), (400, "no_lines"));
+    assert_eq!((none.status, none.text("code")), (422, "no_lines"));
 }
 
 #[tokio::test]
@@ -96,7 +96,7 @@ async fn a_refusal_says_its_code_and_its_numbers() {
     let cases = [
         ("/v1/stock/SF/SHO", 404, "never_stocked"),
         ("/v1/stock/LA/SHOE", 404, "unknown_warehouse"),
-        ("/v1/holds/nonsense", 400, "invalid_reservation_id"),
+        ("/v1/holds/nonsense", 422, "invalid_reservation_id"),
         ("/v1/nowhere", 404, "no_such_path"),
         ("/v1/audit?limit=0", 400, "invalid_query"),
         ("/v1/audit?after=9223372036854775808", 400, "invalid_query"),
@@ -109,7 +109,7 @@ async fn a_refusal_says_its_code_and_its_numbers() {
         assert_eq!((refused.status, refused.text("code")), (status, code), "{path}");
     }
     let zero = client.post("/v1/holds", hold_of(0)).await;
-    assert_eq!((zero.status, zero.text("code")), (400, "invalid_quantity"));
+    assert_eq!((zero.status, zero.text("code")), (422, "invalid_quantity"));
     let unknown = client.post("/v1/holds", json!({ "lines": [], "ttl_ms": 1, "colour": 1 })).await;
     assert_eq!((unknown.status, unknown.text("code")), (400, "invalid_body"));
 }
@@ -140,7 +140,7 @@ async fn a_key_answers_a_retry_and_belongs_to_its_caller() {
     for wrong in ["", &"k".repeat(256)] {
         let refused = service.with("authorization", &format!("Bearer {}", made[0].secret()));
         let refused = refused.with("idempotency-key", wrong).post("/v1/holds", hold_of(1)).await;
-        assert_eq!((refused.status, refused.text("code")), (400, "invalid_key"), "{wrong:?}");
+        assert_eq!((refused.status, refused.text("code")), (422, "invalid_key"), "{wrong:?}");
     }
 }
 
@@ -234,7 +234,7 @@ async fn limits_and_transfers_with_approval() {
     let approve = format!("{request}/approve");
     assert_eq!(client.post(&approve, json!({ "who": "mira" })).await.status, 200);
     let again = client.post(&approve, json!({ "who": "mira" })).await;
-    assert_eq!((again.status, again.text("code")), (410, "transfer_approved"));
+    assert_eq!((again.status, again.text("code")), (409, "transfer_approved"));
     assert_eq!(manager.available(("NYC", "SHOE")), Ok(3));
     assert_eq!(client.post("/v1/transfers", wanted).await.status, 200);
     assert_eq!(client.get("/v1/products/SHOE/totals").await.body["on_hand"], 10);
