@@ -200,8 +200,8 @@ fn is_short(taken: usize, most: usize) -> bool {
 }
 
 impl InventoryManager {
-    /// Figures of the engine. Takes no lock, but for those of the outcome files and of the journal's
-    /// syncs, which are held for a moment at a time. Never waits for the disk.
+    /// Figures of the engine. Takes no lock, but for those of the outcome files and of the
+    /// journal's syncs, which are held for a moment at a time. Never waits for the disk.
     pub fn stats(&self) -> Stats {
         self.engine.stats()
     }
