@@ -64,11 +64,14 @@ fn series(key: &Key) -> String {
 
 impl Recorder for Told {
     fn describe_counter(&self, name: KeyName, unit: Option<Unit>, _: SharedString) {
-        self.described.lock().unwrap().insert(name.as_str().to_owned(), ("counter", unit));
+        self.described
+            .lock()
+            .expect("no panic")
+            .insert(name.as_str().to_owned(), ("counter", unit));
     }
 
     fn describe_gauge(&self, name: KeyName, unit: Option<Unit>, _: SharedString) {
-        self.described.lock().unwrap().insert(name.as_str().to_owned(), ("gauge", unit));
+        self.described.lock().expect("no panic").insert(name.as_str().to_owned(), ("gauge", unit));
     }
 
     fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {
@@ -76,12 +79,12 @@ impl Recorder for Told {
     }
 
     fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> Counter {
-        let mut counters = self.counters.lock().unwrap();
+        let mut counters = self.counters.lock().expect("no panic");
         Counter::from_arc(Arc::clone(counters.entry(series(key)).or_default()))
     }
 
     fn register_gauge(&self, key: &Key, _: &Metadata<'_>) -> Gauge {
-        let mut gauges = self.gauges.lock().unwrap();
+        let mut gauges = self.gauges.lock().expect("no panic");
         Gauge::from_arc(Arc::clone(gauges.entry(series(key)).or_default()))
     }
 
@@ -96,26 +99,26 @@ impl Told {
     }
 
     fn counter(&self, series: &str) -> u64 {
-        let counters = self.counters.lock().unwrap();
+        let counters = self.counters.lock().expect("no panic");
         let found = counters.get(series).unwrap_or_else(|| panic!("no counter {series}"));
         found.0.load(Ordering::Relaxed)
     }
 
     fn gauge(&self, series: &str) -> f64 {
-        let gauges = self.gauges.lock().unwrap();
+        let gauges = self.gauges.lock().expect("no panic");
         let found = gauges.get(series).unwrap_or_else(|| panic!("no gauge {series}"));
         f64::from_bits(found.0.load(Ordering::Relaxed))
     }
 
     fn all_counters(&self) -> BTreeMap<String, u64> {
-        let counters = self.counters.lock().unwrap();
+        let counters = self.counters.lock().expect("no panic");
         counters.iter().map(|(name, it)| (name.clone(), it.0.load(Ordering::Relaxed))).collect()
     }
 
     /// The names that were published, each with its type.
     fn published(&self) -> BTreeSet<(String, String)> {
         let names = |of: &Mutex<BTreeMap<String, Arc<Cell>>>, kind: &str| {
-            let of = of.lock().unwrap();
+            let of = of.lock().expect("no panic");
             let name = |it: &String| it.split('{').next().unwrap_or_default().to_owned();
             of.keys().map(|it| (name(it), kind.to_owned())).collect::<Vec<_>>()
         };
@@ -315,7 +318,7 @@ fn the_page_lists_what_is_published_and_nothing_else() {
 fn each_metric_is_described_with_its_type_and_unit() {
     let told = Told::default();
     with_local_recorder(&told, describe_metrics);
-    let described = told.described.lock().unwrap();
+    let described = told.described.lock().expect("no panic");
     assert_eq!(described.len(), page().len());
     for [name, kind, unit, _] in page() {
         let unit = match &*unit {
@@ -367,7 +370,7 @@ fn engines_of_one_process_are_told_apart_by_a_label() {
     assert_eq!(told.gauge("stockade_levels{engine=one}"), 1.0);
     assert_eq!(told.gauge("stockade_levels{engine=two}"), 2.0);
     assert_eq!(told.counter("stockade_refusals_total{engine=one,cause=full}"), 0);
-    assert!(!told.gauges.lock().unwrap().contains_key("stockade_levels"));
+    assert!(!told.gauges.lock().expect("no panic").contains_key("stockade_levels"));
 }
 
 /// Calls the engine, and then panics.

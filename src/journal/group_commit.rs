@@ -142,6 +142,9 @@ impl SyncState {
     /// `durable` is on the disk.
     pub(crate) fn restart_with(&self, file: Arc<dyn StorageFile>, durable: Point) {
         let mut state = self.lock();
+        if state.failed.is_some() {
+            self.counters.failed();
+        }
         state.files = vec![(durable.segment, file)];
         (state.directory, state.failed) = (false, None);
         state.epoch += 1;
@@ -305,6 +308,7 @@ impl SyncState {
     fn sync_then(&self, freed: &mut dyn FnMut()) -> io::Result<()> {
         let _aside = put_aside();
         let alone = lock(&self.syncing);
+        let began = Instant::now();
         let (files, directory, epoch, target) = {
             let mut state = self.lock();
             if let Some(reason) = &state.failed {
@@ -319,7 +323,6 @@ impl SyncState {
             }
             (state.files.clone(), mem::take(&mut state.directory), state.epoch, state.written)
         };
-        let began = Instant::now();
         let synced = files.iter().try_for_each(|(_, file)| file.sync());
         let synced =
             synced.and_then(|()| if directory { self.storage.sync_directory() } else { Ok(()) });
@@ -402,7 +405,6 @@ impl SyncState {
     /// segment.
     fn fail(&self, mut state: MutexGuard<'_, SyncFields>, reason: &str) {
         (self.on_failure)(SyncFailure::Begins(reason));
-        self.counters.failed();
         state.failed = Some(reason.into());
         self.notify(state);
         (self.on_failure)(SyncFailure::Known);

@@ -32,6 +32,7 @@ impl SyncCounters {
         self.last_nanos.store(nanos, Ordering::Relaxed);
     }
 
+    /// Notes that the writer begins anew after a failure. Under the lock of the state.
     pub(super) fn failed(&self) {
         self.failures.fetch_add(1, Ordering::Relaxed);
     }
@@ -58,16 +59,18 @@ impl SyncState {
 
     /// The figures of this moment. Takes the lock for a moment, and never waits for the disk.
     pub(crate) fn figures(&self) -> SyncFigures {
-        let (unsynced, since) = {
+        let (unsynced, since, failures) = {
             let state = self.lock();
             let unsynced = state.written.sequence.saturating_sub(state.durable.sequence);
-            (unsynced, state.unsynced_since)
+            let under_way = u64::from(state.failed.is_some());
+            let failures = self.counters.failures.load(Ordering::Relaxed) + under_way;
+            (unsynced, state.unsynced_since, failures)
         };
         let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         SyncFigures {
             appended_bytes: of(&self.counters.appended),
             syncs: of(&self.counters.syncs),
-            failures: of(&self.counters.failures),
+            failures,
             synced_entries: of(&self.counters.entries),
             sync_time: Duration::from_nanos(of(&self.counters.nanos)),
             last_sync: Duration::from_nanos(of(&self.counters.last_nanos)),
