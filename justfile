@@ -1,7 +1,7 @@
 # Tasks, for https://just.systems. Each is a line or two of shell; CONTRIBUTING.md says when to use
 # which, and how to do without `just`.
 
-features := "serde,testing,tracing"
+features := "metrics,serde,testing,tracing"
 # The models need flags of their own, and so folders of their own: else each build would undo the other.
 target := env("CARGO_TARGET_DIR", justfile_directory() / "target")
 

@@ -33,6 +33,8 @@
 //! - `journal` (default): a write-ahead log on disk, with recovery, checkpoints and an auditor.
 //!   Without this feature the engine lives in memory, and does not depend on blake3, rayon and
 //!   rustix.
+//! - `metrics`: `InventoryManager::publish_metrics` hands the figures of an engine to the
+//!   recorder of the `metrics` crate. `docs/metrics.md` lists them.
 //! - `serde`: writes what the library shows, and reads what it takes: ids, times, answers, limits.
 //! - `testing`: for tests of services that embed the engine: seeded ids, an engine without
 //!   background threads, a sink that fails on command, threads that are refused, and with
@@ -96,6 +98,7 @@ pub use audit::flush::Flush;
 pub use audit::log::{AuditFilter, AuditLog, AuditPage, Redacted};
 pub use audit::queue::Backpressure;
 pub use audit::sink::{AuditBatch, AuditSink, SinkError};
+pub use audit::tally::EntryCounts;
 pub use base::clock::{Clock, ClockApart, ManualClock, SystemClock, Timestamp};
 pub use base::error::{
     AddError, Applied, ApproveError, BasketError, BuildError, CallError, ConfirmError,
@@ -108,13 +111,16 @@ pub use base::error::{
     TransferFailure, Uncertain,
 };
 pub use base::quantity::{InvalidQuantity, MAX_UNITS};
+#[cfg(feature = "metrics")]
+#[cfg_attr(docsrs, doc(cfg(feature = "metrics")))]
+pub use engine::describe_metrics;
 pub use engine::{
     BasketLine, Builder, ConfirmOrRetake, Durability, Health, HoldRequest, InventoryManager,
-    KeyAnswer, KeyLookup, LevelRef, LevelSnapshot, LimitUsage, Limits, OperationKind,
-    OutcomeFigures, ProductRef, Refusals, Release, ReleasedHolds, Request, ReservationCursor,
-    ReservationPage, SaleRequest, Shutdown, Stats, Totals, TransferDecision, TransferRequest,
-    TransferRequestBuilder, TransferRequestId, TransferRequestStatus, WarehouseLevel, WarehouseRef,
-    WarehouseSpec, WeakInventoryManager, WhenDurable, WhenFull,
+    JournalFigures, KeyAnswer, KeyLookup, LevelRef, LevelSnapshot, LimitUsage, Limits,
+    OperationKind, OutcomeFigures, ProductRef, Refusals, Release, ReleasedHolds, Request,
+    ReservationCursor, ReservationPage, SaleRequest, Shutdown, Stats, Totals, TransferDecision,
+    TransferRequest, TransferRequestBuilder, TransferRequestId, TransferRequestStatus,
+    WarehouseLevel, WarehouseRef, WarehouseSpec, WeakInventoryManager, WhenDurable, WhenFull,
 };
 #[cfg(feature = "journal")]
 #[cfg_attr(docsrs, doc(cfg(feature = "journal")))]

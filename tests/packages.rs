@@ -45,7 +45,7 @@ fn tree(arguments: &[&str]) -> BTreeSet<Crate> {
 
 /// Every crate that some user of the library compiles, on any system.
 fn everything() -> BTreeSet<Crate> {
-    let all = tree(&["--features", "serde,testing,tracing", "--target", "all"]);
+    let all = tree(&["--features", "metrics,serde,testing,tracing", "--target", "all"]);
     assert!(all.len() > 10, "{all:?}");
     all
 }

@@ -313,6 +313,7 @@ impl Writer {
                 .unwrap_or_else(|said| Err(format!("the sink panicked: {said}")))
                 .map_err(Undelivered)?;
         }
+        self.recorder.tally.count(&self.batch);
         self.recorder.memory.append(&mut self.batch, &self.recorder.pool);
         self.batch_in_journal = false;
         self.next_sequence += entries;

@@ -17,7 +17,7 @@ use crate::engine::file_work::FileWork;
 use crate::engine::kept::KeptOutcomes;
 use crate::engine::request_options::RequestOptions;
 use crate::engine::view::filed::FiledOutcome;
-use crate::engine::view::stats::OutcomeFigures;
+use crate::engine::view::stats::{JournalFigures, OutcomeFigures};
 use crate::idempotency::KeyName;
 use crate::journal::follow::auditor::Auditing;
 use crate::journal::follow::thread::FollowerThread;
@@ -251,6 +251,31 @@ impl JournalLink {
     /// Figures of the outcome files; `None` if there are none.
     pub(super) fn outcome_figures(&self, now: Timestamp) -> Option<OutcomeFigures> {
         self.kept.as_ref().map(|kept| kept.figures(now))
+    }
+
+    /// What the journal wrote, synced and checked so far.
+    pub(super) fn figures(&self) -> JournalFigures {
+        let syncs = self.progress.figures();
+        let (unaudited, audit_failed) =
+            self.auditing.as_ref().map_or((0, false), |auditing| auditing.standing());
+        JournalFigures {
+            appended_bytes: syncs.appended_bytes,
+            syncs: syncs.syncs,
+            sync_failures: syncs.failures,
+            synced_entries: syncs.synced_entries,
+            sync_time: syncs.sync_time,
+            last_sync: syncs.last_sync,
+            unsynced_entries: syncs.unsynced_entries,
+            oldest_unsynced: syncs.oldest_unsynced,
+            unaudited,
+            audit_failed,
+        }
+    }
+
+    /// How many bytes are free on the journal's disk, if the storage knows.
+    #[cfg(feature = "metrics")]
+    pub(super) fn free_space(&self) -> Option<u64> {
+        self.storage.free_space()
     }
 
     /// Whether answers outlive memory.

@@ -84,9 +84,11 @@ pub use request_options::KeyLookup;
 pub use transfer_request::{
     TransferDecision, TransferRequest, TransferRequestId, TransferRequestStatus,
 };
+#[cfg(feature = "metrics")]
+pub use view::metrics::describe_metrics;
 pub use view::queries::{ReservationCursor, ReservationPage, WarehouseLevel};
 pub use view::snapshot::{LevelSnapshot, Totals};
-pub use view::stats::{Health, OutcomeFigures, Refusals, Stats};
+pub use view::stats::{Health, JournalFigures, OutcomeFigures, Refusals, Stats};
 #[cfg(feature = "journal")]
 pub use view::verify::{BrokenAllowance, BrokenLevel, LiveVerifyReport};
 pub use when_durable::WhenDurable;

@@ -11,7 +11,7 @@ use crate::engine::InventoryManager;
 use crate::engine::answer::Answer;
 use crate::engine::request_options::RequestOptions;
 use crate::engine::view::filed::FiledOutcome;
-use crate::engine::view::stats::OutcomeFigures;
+use crate::engine::view::stats::{JournalFigures, OutcomeFigures};
 use crate::idempotency::KeyName;
 use crate::reservation::id::ReservationId;
 
@@ -53,6 +53,20 @@ impl JournalLink {
     }
 
     pub(super) fn outcome_figures(&self, _: Timestamp) -> Option<OutcomeFigures> {
+        match *self {}
+    }
+
+    pub(super) fn figures(&self) -> JournalFigures {
+        match *self {}
+    }
+
+    #[cfg(feature = "metrics")]
+    pub(super) fn free_space(&self) -> Option<u64> {
+        match *self {}
+    }
+
+    #[cfg(feature = "metrics")]
+    pub(super) fn consumers_behind(&self) -> Option<(usize, u64)> {
         match *self {}
     }
 

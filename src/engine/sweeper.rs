@@ -34,6 +34,8 @@ pub(super) struct SweepControl {
     chunk: usize,
     /// Whether the engine has a sweeper thread.
     sweeper: bool,
+    /// How many holds were ended because they were overdue. Relaxed: a figure.
+    expired: AtomicU64,
     /// Set when the sweeper must end.
     stopping: AtomicBool,
 }
@@ -45,12 +47,18 @@ impl SweepControl {
             limit,
             chunk: SWEEP_CHUNK.min(queue_capacity / 8).max(1),
             sweeper,
+            expired: AtomicU64::new(0),
             stopping: AtomicBool::new(false),
         }
     }
 
     pub(super) fn has_sweeper(&self) -> bool {
         self.sweeper
+    }
+
+    /// How many holds were ended because they were overdue.
+    pub(super) fn expired(&self) -> u64 {
+        self.expired.load(Ordering::Relaxed)
     }
 
     /// Tells the sweeper to end. Does not wait for it.
@@ -130,6 +138,7 @@ impl Engine {
             }
             refused || ended >= self.sweeping.limit || enough()
         });
+        self.sweeping.expired.fetch_add(ended as u64, Ordering::Relaxed);
         match scan {
             Scan::Complete => {
                 self.sweeping.rest_until.store(now.as_millis() + 1, Ordering::Relaxed);
@@ -166,6 +175,7 @@ impl Engine {
                 ended >= self.sweeping.chunk
             });
             total += ended;
+            self.sweeping.expired.fetch_add(ended as u64, Ordering::Relaxed);
             if scan == Scan::Complete {
                 return total;
             }

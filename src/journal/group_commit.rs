@@ -8,12 +8,13 @@
 //! Group commit goes back to DeWitt et al., "Implementation Techniques for Main Memory Database
 //! Systems" (SIGMOD 1984).
 
+mod figures;
 mod sync_thread;
 mod waiting;
 
 use std::sync::Arc;
 use std::task::Waker;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use std::{io, mem};
 
 use crate::audit::durable_sink::SharedSync;
@@ -28,6 +29,8 @@ use crate::journal::storage::place::JournalPlace;
 use crate::journal::storage::{Storage, StorageFile};
 
 pub(crate) use waiting::Reached;
+
+use figures::SyncCounters;
 
 /// Pause between two looks at how far the writer has come.
 const WRITER_POLL: Duration = Duration::from_micros(200);
@@ -55,6 +58,7 @@ pub(crate) struct SyncState {
     erasures: AtomicU64,
     /// Who wakes the futures that wait.
     wakers: Arc<Wakers>,
+    counters: SyncCounters,
     /// Called by the thread that synced, when a sync has failed.
     on_failure: Box<dyn Fn(SyncFailure<'_>) + Send + Sync>,
 }
@@ -84,6 +88,8 @@ struct SyncFields {
     /// The ends of the last written batch, and of the last durable one.
     written: Point,
     durable: Point,
+    /// The moment before which nothing was written that is not durable; `None` if all is.
+    unsynced_since: Option<Instant>,
     /// Why the last sync failed. Cleared when the writer starts a new segment.
     failed: Option<Arc<str>>,
     /// Flush tickets, each with the batch that must be durable before it completes.
@@ -122,6 +128,7 @@ impl SyncState {
             marks: Mutex::new(SyncMarks::default()),
             erasures: AtomicU64::new(0),
             wakers,
+            counters: SyncCounters::new(),
             on_failure: Box::new(on_failure),
         }
     }
@@ -135,10 +142,13 @@ impl SyncState {
     /// `durable` is on the disk.
     pub(crate) fn restart_with(&self, file: Arc<dyn StorageFile>, durable: Point) {
         let mut state = self.lock();
+        if state.failed.is_some() {
+            self.counters.failed();
+        }
         state.files = vec![(durable.segment, file)];
         (state.directory, state.failed) = (false, None);
         state.epoch += 1;
-        (state.written, state.durable) = (durable, durable);
+        (state.written, state.durable, state.unsynced_since) = (durable, durable, None);
         self.work.notify_one();
         self.notify(state);
     }
@@ -170,6 +180,9 @@ impl SyncState {
     /// Notes that everything up to `end` is written, and wakes those who wait for that.
     pub(crate) fn note_written(&self, end: Point) {
         let mut state = self.lock();
+        if end.batch > state.durable.batch {
+            state.unsynced_since.get_or_insert_with(Instant::now);
+        }
         state.written = end;
         if state.thread_sleeps && state.announced == 0 {
             self.work.notify_one();
@@ -295,6 +308,7 @@ impl SyncState {
     fn sync_then(&self, freed: &mut dyn FnMut()) -> io::Result<()> {
         let _aside = put_aside();
         let alone = lock(&self.syncing);
+        let began = Instant::now();
         let (files, directory, epoch, target) = {
             let mut state = self.lock();
             if let Some(reason) = &state.failed {
@@ -324,9 +338,14 @@ impl SyncState {
         }
         match &synced {
             Ok(()) => {
+                let entries = target.sequence.saturating_sub(state.durable.sequence);
                 if target.batch > state.durable.batch {
                     state.durable = target;
                 }
+                // What was written meanwhile is not older than this sync.
+                let is_all = state.durable.batch >= state.written.batch;
+                state.unsynced_since = (!is_all).then_some(began);
+                self.counters.synced(began, entries);
                 // All files but the newest are complete: the writer appends only to the newest.
                 let finished = files.len().saturating_sub(1).min(state.files.len());
                 state.files.drain(..finished);

@@ -200,6 +200,7 @@ impl JournalWriter {
             };
             batch.set_place(self.segment.number, self.written.length);
             file.append(&batch.bytes)?;
+            self.progress.note_appended(batch.bytes.len());
             self.written = batch.point;
             self.unsynced_written += 1;
         }
@@ -221,6 +222,7 @@ impl JournalWriter {
         let file = self.storage.create(&name).map_err(|error| naming("create", &name, &error))?;
         self.newest_segment = header.number;
         file.append(&header.to_bytes())?;
+        self.progress.note_appended(segment::HEADER);
         self.progress.add_file(header.number, Arc::clone(&file));
         (self.segment, self.file) = (header, Some(file));
         (self.written.segment, self.written.length) = (header.number, segment::HEADER as u64);
@@ -306,6 +308,7 @@ impl JournalWriter {
             file.append(&batch.bytes)?;
             length = batch.point.length;
         }
+        self.progress.note_appended(length as usize);
         file.sync()?;
         // Before the segment gets its name: somebody else's journal must not get it.
         self.progress.compare_place_now().map_err(io::Error::other)?;

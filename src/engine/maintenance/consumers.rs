@@ -288,6 +288,16 @@ impl JournalLink {
         write()
     }
 
+    /// How many named consumers there are, and how many durable entries the last of them has not
+    /// acknowledged. `None` if their files can't be read.
+    #[cfg(feature = "metrics")]
+    pub(in crate::engine) fn consumers_behind(&self) -> Option<(usize, u64)> {
+        let durable = self.progress.durable_point().sequence;
+        let consumers = consumer_file::list(&*self.storage).ok()?;
+        let behind = consumers.iter().map(|it| durable.saturating_sub(it.position.sequence));
+        Some((consumers.len(), behind.max().unwrap_or(0)))
+    }
+
     /// The consumers that were left behind, for `health`. Reads their files, if segments are
     /// removed at all.
     pub(in crate::engine) fn left_behind(&self) -> Option<String> {

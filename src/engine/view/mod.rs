@@ -2,6 +2,8 @@
 
 pub(super) mod filed;
 pub(super) mod holders;
+#[cfg(feature = "metrics")]
+pub(super) mod metrics;
 pub(super) mod outcome;
 mod overdue;
 pub(super) mod queries;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::audit::tally::EntryCounts;
 use crate::base::error::NotStarted;
 #[cfg(feature = "serde")]
 use crate::base::serialize::{millis, millis_if_any};
@@ -24,6 +25,8 @@ pub struct Stats {
     /// Records that were queued and are not written yet, including those that wait for a failed
     /// sink.
     pub unwritten: u64,
+    /// How many entries were written since the engine was opened, by type.
+    pub written: EntryCounts,
     /// Entries in the audit log in memory.
     pub audit_kept: u64,
     /// Entries that the audit log in memory has evicted.
@@ -70,6 +73,11 @@ pub struct Stats {
     pub outcomes: OutcomeFigures,
     /// How many reserves and baskets were refused, by cause.
     pub refusals: Refusals,
+    /// How many holds were ended because they were overdue, by the sweeper or by a call that needed
+    /// their units.
+    pub expired: u64,
+    /// The journal: what was written, synced and checked.
+    pub journal: JournalFigures,
     /// How long the most overdue hold has waited for the sweeper. This is an upper bound.
     #[cfg_attr(feature = "serde", serde(rename = "sweeper_lag_ms", with = "millis"))]
     pub sweeper_lag: Duration,
@@ -108,6 +116,37 @@ pub struct OutcomeFigures {
     pub oldest: Duration,
     /// Answers that wait in memory until their file is written.
     pub waiting: usize,
+}
+
+/// Figures of the journal since the engine was opened. All are 0 without a journal.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct JournalFigures {
+    /// Bytes that were appended to segments.
+    pub appended_bytes: u64,
+    /// How many syncs have made something durable, in whatever thread. Those of an opening, of a
+    /// new segment after a failure, and of the close mark are not among them.
+    pub syncs: u64,
+    /// How often the journal has failed, by a sync or because its place changed.
+    pub sync_failures: u64,
+    /// How many entries these syncs have made durable. Over `syncs`, it is the mean group.
+    pub synced_entries: u64,
+    /// How long these syncs took, all together.
+    #[cfg_attr(feature = "serde", serde(rename = "sync_time_ms", with = "millis"))]
+    pub sync_time: Duration,
+    /// How long the newest of them took.
+    #[cfg_attr(feature = "serde", serde(rename = "last_sync_ms", with = "millis"))]
+    pub last_sync: Duration,
+    /// Entries that are written and not durable yet. `Stats::unwritten` has those before them.
+    pub unsynced_entries: u64,
+    /// For how long the oldest of these has been written, at most; zero if there is none.
+    #[cfg_attr(feature = "serde", serde(rename = "oldest_unsynced_ms", with = "millis"))]
+    pub oldest_unsynced: Duration,
+    /// Durable entries that the auditor has not checked yet; 0 without an auditor.
+    pub unaudited: u64,
+    /// Whether the auditor found a broken law or damage, or has died. `health` says which.
+    pub audit_failed: bool,
 }
 
 /// How many reserves and baskets were refused, by cause.
@@ -161,8 +200,8 @@ fn is_short(taken: usize, most: usize) -> bool {
 }
 
 impl InventoryManager {
-    /// Figures of the engine. Takes no lock, but for those of the outcome files, which are held for
-    /// a moment at a time. Never waits for the disk.
+    /// Figures of the engine. Takes no lock, but for those of the outcome files and of the
+    /// journal's syncs, which are held for a moment at a time. Never waits for the disk.
     pub fn stats(&self) -> Stats {
         self.engine.stats()
     }
@@ -193,6 +232,7 @@ impl Engine {
             queue_waits: waits.waited + waits.pressed,
             queue_refusals: waits.refused,
             unwritten: self.recorder.unwritten(),
+            written: self.recorder.tally.counts(),
             audit_kept: log.len(),
             audit_evicted: log.evicted(),
             slots_live: slots.live,
@@ -214,6 +254,8 @@ impl Engine {
                 unavailable: refused(Refusal::Unavailable),
                 limited: refused(Refusal::Limited),
             },
+            expired: self.sweeping.expired(),
+            journal: self.journal.as_ref().map(|it| it.figures()).unwrap_or_default(),
             sweeper_lag: self.sweeper_lag(),
             alert_backlog: self.dispatcher.backlog(),
             alert_panics: self.dispatcher.panics(),

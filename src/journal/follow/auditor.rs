@@ -369,6 +369,14 @@ impl Auditing {
         neglected.or_else(|| self.upkeep.as_ref()?.problem())
     }
 
+    /// How many durable entries it has not checked yet, and whether it found something that ends
+    /// it: a broken law, or damage.
+    pub(crate) fn standing(&self) -> (u64, bool) {
+        let durable = self.progress.durable_point().sequence;
+        let status = lock(&self.status);
+        (durable.saturating_sub(status.sequence), status.found.is_some())
+    }
+
     /// Starts the thread, which ends with the journal.
     pub(crate) fn spawn(self: &Arc<Self>) -> std::io::Result<()> {
         let auditing = Arc::clone(self);
