@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use metrics_exporter_prometheus::PrometheusHandle;
 use stockade::{InventoryManager, OperationKind};
 use tokio::sync::{Semaphore, watch};
 
 use crate::problem::Problem;
+use crate::routes::HttpOptions;
 
 /// Which answers wait until their record is on the disk. A request can ask for another one by the
 /// header `Stockade-Durability: buffered` or `synced`.
@@ -67,17 +69,14 @@ pub(crate) struct Shop {
     /// For streams of events.
     pub(crate) streams: Arc<Semaphore>,
     pub(crate) closing: Closing,
+    pub(crate) metrics: Option<PrometheusHandle>,
 }
 
 impl Shop {
-    pub(crate) fn new(
-        manager: InventoryManager,
-        waits: Waits,
-        streams: usize,
-        closing: Closing,
-    ) -> Self {
+    pub(crate) fn new(manager: InventoryManager, options: &HttpOptions, closing: Closing) -> Self {
+        let HttpOptions { waits, streams, ref metrics, .. } = *options;
         let (streams, expensive) = (Semaphore::new(streams).into(), Semaphore::new(1).into());
-        Self { manager, waits, expensive, streams, closing }
+        Self { manager, waits, expensive, streams, closing, metrics: metrics.clone() }
     }
 
     pub(crate) fn waits_for(&self, kind: OperationKind) -> bool {

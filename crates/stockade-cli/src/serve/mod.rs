@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::ValueEnum;
+use metrics_exporter_prometheus::PrometheusBuilder;
 use serde::Serialize;
 use stockade::{Backpressure, BuildError, InventoryManager, JournalOptions};
 use stockade_http::{Auth, HttpOptions, ServerLimits, Service, Tokens, Waits, serve};
@@ -99,7 +100,7 @@ impl fmt::Display for Started {
         }
         writeln!(
             f,
-            "  {0}/openapi.json says what it takes; {0}/v1/events what happens",
+            "  {0}/openapi.json says what it takes; {0}/v1/events and {0}/metrics what happens",
             self.listening
         )
     }
@@ -137,6 +138,10 @@ async fn serve_until_told(args: &ServeArgs, output: Output) -> Result<Verdict, F
         Durable::Sales => Waits::AllButHolds,
         Durable::All => Waits::All,
     };
+    let recorder = PrometheusBuilder::new().install_recorder();
+    options.metrics =
+        Some(recorder.map_err(|error| Failure::run("figures can't be recorded", error))?);
+    stockade::describe_metrics();
     let service = Service::new(manager.clone(), auth.clone(), options);
     let address = listener.local_addr().unwrap_or(args.listen);
     output.show(&args.started(&manager, address, &auth))?;

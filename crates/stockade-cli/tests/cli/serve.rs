@@ -215,6 +215,15 @@ fn the_demo_sells_by_itself() {
         assert!(Instant::now() < deadline, "it does not sell");
         thread::sleep(Duration::from_millis(50));
     }
+    let agent = &client.agent;
+    let figures = agent.get(format!("{}/metrics", client.address)).call().expect("figures");
+    let figures = figures.into_body().read_to_string().expect("text");
+    let figure = |name: &str| -> f64 {
+        let line = figures.lines().find_map(|line| line.strip_prefix(name));
+        line.and_then(|rest| rest.trim().parse().ok()).unwrap_or_else(|| panic!("no {name}"))
+    };
+    assert!(figure(r#"stockade_entries_total{type="Reserved"}"#) > 50.0, "{figures}");
+    assert!((figure("stockade_ready") - 1.0).abs() < 0.1);
     assert_eq!(service.end().0, Some(0));
 }
 

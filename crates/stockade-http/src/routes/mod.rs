@@ -15,6 +15,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
 use axum::middleware::from_fn_with_state;
 use axum::{Json, Router};
+use metrics_exporter_prometheus::PrometheusHandle;
 use stockade::InventoryManager;
 use tower_http::timeout::TimeoutLayer;
 use utoipa::OpenApi;
@@ -41,6 +42,10 @@ pub struct HttpOptions {
     pub longest_request: Duration,
     /// How many streams of events may be open. Default: 64.
     pub streams: usize,
+    /// The recorder of the process, if `/metrics` is to be there: what it knows is told, with the
+    /// engine's figures as of the request ([`stockade::describe_metrics`] names them). Default:
+    /// none.
+    pub metrics: Option<PrometheusHandle>,
 }
 
 impl Default for HttpOptions {
@@ -50,6 +55,7 @@ impl Default for HttpOptions {
             body_bytes: 256 << 10,
             longest_request: Duration::from_secs(30),
             streams: 64,
+            metrics: None,
         }
     }
 }
@@ -83,7 +89,7 @@ pub(crate) fn router_that_closes(
     options: HttpOptions,
     closing: Closing,
 ) -> Router {
-    let shop = Shop::new(manager, options.waits, options.streams, closing);
+    let shop = Shop::new(manager, &options, closing);
     let (routes, document) = described(&auth).split_for_parts();
     let document = routes_of_document(document, &auth);
     let timeout =
@@ -173,8 +179,10 @@ fn described(auth: &Auth) -> OpenApiRouter<Shop> {
         .routes(routes!(operate::verify))
         .routes(routes!(operate::redact))
         .route_layer(gate(Role::Operate));
-    let figures =
-        OpenApiRouter::new().routes(routes!(operate::stats)).route_layer(gate(Role::Metrics));
+    let figures = OpenApiRouter::new()
+        .routes(routes!(operate::stats))
+        .routes(routes!(operate::metrics))
+        .route_layer(gate(Role::Metrics));
     let open =
         OpenApiRouter::new().routes(routes!(operate::health)).routes(routes!(operate::ready));
     let all = OpenApiRouter::with_openapi(Document::openapi());

@@ -3,6 +3,8 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::IntoResponse;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use stockade::{Error, Health, LevelRef, Stats};
@@ -38,6 +40,24 @@ pub(crate) async fn ready(State(shop): State<Shop>) -> Result<(StatusCode, Json<
     responses((status = 200, body = Object), Refusal))]
 pub(crate) async fn stats(State(shop): State<Shop>) -> Json<Stats> {
     Json(shop.manager.stats())
+}
+
+/// All figures of the process, as Prometheus reads them.
+#[utoipa::path(get, path = "/metrics", tag = "health", security(("token" = [])),
+    responses((status = 200, content_type = "text/plain", body = String), Refusal))]
+pub(crate) async fn metrics(State(shop): State<Shop>) -> Result<impl IntoResponse, Problem> {
+    let Some(handle) = shop.metrics.clone() else {
+        let detail = "this service was started without a recorder";
+        return Err(Problem::new(StatusCode::NOT_FOUND, "no_metrics", detail));
+    };
+    // It asks about the journal's disk.
+    let text = shop.apart(move |manager| {
+        manager.publish_metrics();
+        handle.run_upkeep();
+        handle.render()
+    });
+    let kind = "text/plain; version=0.0.4; charset=utf-8";
+    Ok(([(CONTENT_TYPE, kind)], text.await?))
 }
 
 /// Which levels.
