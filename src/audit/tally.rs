@@ -1,6 +1,8 @@
 //! How many entries the audit writer has written, by type.
 
-use crate::audit::entry::{AdjustmentType, EntryType, EventType};
+use crate::audit::entry::EntryType;
+#[cfg(any(feature = "serde", feature = "metrics"))]
+use crate::audit::entry::{AdjustmentType, EventType};
 use crate::audit::record::Record;
 use crate::base::sync::{AtomicU64, Ordering};
 
