@@ -87,7 +87,15 @@ mod tidy {
             std::fs::read_to_string(path).expect("a manifest")
         };
         assert!(rules::forbids_unsafe(&manifest(".")));
-        for member in [".", "crates/stockade-cli", "benches", "loom-tests", "loom-tests/shuttle"] {
+        let members = [
+            ".",
+            "crates/stockade-cli",
+            "crates/stockade-http",
+            "benches",
+            "loom-tests",
+            "loom-tests/shuttle",
+        ];
+        for member in members {
             assert!(rules::takes_lints(&manifest(member)), "{member} takes no lints");
         }
     }
