@@ -35,7 +35,8 @@
 //!   rustix.
 //! - `metrics`: `InventoryManager::publish_metrics` hands the figures of an engine to the
 //!   recorder of the `metrics` crate. `docs/metrics.md` lists them.
-//! - `serde`: writes what the library shows, and reads what it takes: ids, times, answers, limits.
+//! - `serde`: writes what the library shows, and reads what it takes: ids, times, answers, limits,
+//!   and the whole engine's settings from a file (`Config`).
 //! - `testing`: for tests of services that embed the engine: seeded ids, an engine without
 //!   background threads, a sink that fails on command, threads that are refused, and with
 //!   `journal` a simulated disk.
@@ -60,6 +61,11 @@ struct Readme;
 #[cfg(doctest)]
 #[doc = include_str!("../docs/limits.md")]
 struct LimitsPage;
+
+/// Runs the example of the page on serde as a doc test.
+#[cfg(all(doctest, feature = "serde"))]
+#[doc = include_str!("../docs/serde.md")]
+struct SerdePage;
 
 /// Runs the example of the page on errors as a doc test.
 #[cfg(doctest)]
@@ -128,6 +134,12 @@ pub use engine::{
     BrokenAllowance, BrokenLevel, Consumer, ConsumerStatus, LiveVerifyReport, Prefetch,
     RecoveryReport, Undone,
 };
+#[cfg(feature = "serde")]
+#[cfg_attr(docsrs, doc(cfg(feature = "serde")))]
+pub use engine::{Config, LimitsConfig};
+#[cfg(all(feature = "serde", feature = "journal"))]
+#[cfg_attr(docsrs, doc(cfg(all(feature = "serde", feature = "journal"))))]
+pub use engine::{JournalConfig, OldSegmentsConfig, RetentionConfig};
 pub use idempotency::{IdempotencyKey, KeyHash};
 #[cfg(feature = "journal")]
 #[cfg_attr(docsrs, doc(cfg(feature = "journal")))]

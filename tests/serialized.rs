@@ -8,10 +8,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use stockade::{
-    AdjustmentType, AskedAt, AuditFilter, BasketLine, ConfirmOrRetake, Durability, EntryType,
-    Error, ErrorKind, EventType, IdempotencyKey, InventoryManager, KeyAnswer, LimitCounts,
-    LimitRule, LimitUnit, ManualClock, OperationKind, Owner, Release, ReservationId,
-    ReservationStatus, ReserveError, Timestamp, TransferRequestId,
+    AdjustmentType, AskedAt, AuditFilter, Backpressure, BasketLine, ConfirmOrRetake, Durability,
+    EntryType, Error, ErrorKind, EventType, IdempotencyKey, InventoryManager, KeyAnswer,
+    LimitCounts, LimitRule, LimitUnit, MAX_UNITS, ManualClock, OperationKind, Owner, Release,
+    ReservationId, ReservationStatus, ReserveError, Timestamp, TransferRequestId, WarehouseSpec,
 };
 
 const TTL: Duration = Duration::from_secs(60);
@@ -64,6 +64,13 @@ fn answers_and_settings_are_read_as_they_are_written() {
     is_both_ways(ConfirmOrRetake::Confirmed, &json!("confirmed"));
     is_both_ways(Durability::Synced, &json!("synced"));
     is_both_ways(OperationKind::CancelSale, &json!("cancel_sale"));
+    is_both_ways(Backpressure::Refuse, &json!("refuse"));
+    let warehouse = json!({ "name": "SF", "capacity": MAX_UNITS, "threshold": null });
+    is_both_ways(WarehouseSpec::new("SF"), &warehouse);
+    let warehouse = json!({ "name": "SF", "capacity": 50, "threshold": 5 });
+    is_both_ways(WarehouseSpec::new("SF").capacity(50).threshold(5), &warehouse);
+    let short: WarehouseSpec = serde_json::from_value(json!({ "name": "SF" })).expect("a name");
+    assert_eq!(short, WarehouseSpec::new("SF"));
     let manager = shop();
     manager.request().keep_until_shipped().sell(SHOE, 1).expect("stock");
     manager.sell(SHOE, 1).expect("stock");

@@ -35,9 +35,10 @@ const LEAST_CAPACITY: usize = if MODELLED { 1 } else { 4 };
 
 /// What happens to a new operation while the audit queue is at least three quarters full.
 ///
-/// Either way it is decided before anything moves, and nothing is dropped: operations that have
-/// begun always find room.
+/// It is decided before anything moves. Nothing is dropped: what has begun always finds room.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum Backpressure {
     /// The call waits until the writer has caught up, the engine is shut down or the sink fails.

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::fmt::Display;
 use std::str::FromStr;
+use std::time::Duration;
 
 use serde::de::{Deserialize, Deserializer, Error};
 
@@ -40,6 +41,10 @@ where
     Cow::<str>::deserialize(from)?.parse().map_err(D::Error::custom)
 }
 
+fn whole_millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}
+
 /// A span of time as whole milliseconds.
 pub(crate) mod millis {
     use std::time::Duration;
@@ -47,7 +52,7 @@ pub(crate) mod millis {
     use serde::{Deserialize, Deserializer, Serializer};
 
     pub(crate) fn serialize<S: Serializer>(span: &Duration, to: S) -> Result<S::Ok, S::Error> {
-        to.serialize_u64(u64::try_from(span.as_millis()).unwrap_or(u64::MAX))
+        to.serialize_u64(super::whole_millis(*span))
     }
 
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
@@ -59,15 +64,22 @@ pub(crate) mod millis {
 pub(crate) mod millis_if_any {
     use std::time::Duration;
 
-    use serde::Serializer;
+    use serde::{Deserialize, Deserializer, Serializer};
 
     pub(crate) fn serialize<S: Serializer>(
         span: &Option<Duration>,
         to: S,
     ) -> Result<S::Ok, S::Error> {
         match span {
-            Some(span) => super::millis::serialize(span, to),
+            Some(span) => to.serialize_some(&super::whole_millis(*span)),
             None => to.serialize_none(),
         }
+    }
+
+    pub(crate) fn deserialize<'de, D>(from: D) -> Result<Option<Duration>, D::Error>
+    where
+        D: Deserializer<'de>,
+    {
+        Ok(Option::<u64>::deserialize(from)?.map(Duration::from_millis))
     }
 }

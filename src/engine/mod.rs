@@ -73,6 +73,13 @@ pub use lifecycle::Shutdown;
 #[cfg(feature = "journal")]
 pub use maintenance::consumers::{Consumer, ConsumerStatus, Undone};
 pub use opening::builder::Builder;
+#[cfg(feature = "serde")]
+pub use opening::config::{Config, limits::LimitsConfig};
+#[cfg(all(feature = "serde", feature = "journal"))]
+pub use opening::config::{
+    journal::JournalConfig,
+    retention::{OldSegmentsConfig, RetentionConfig},
+};
 pub use opening::limits::{Limits, WhenFull};
 pub use opening::spec::WarehouseSpec;
 pub use ops::release_holds::ReleasedHolds;

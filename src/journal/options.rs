@@ -36,7 +36,7 @@ pub struct JournalOptions {
     /// Over the calls of the storage.
     pub(crate) watch: Arc<Watch>,
     /// The storage, if it was given as a directory.
-    directory: Option<FileStorage>,
+    pub(crate) directory: Option<FileStorage>,
     pub(crate) file_mode: Option<u32>,
     pub(crate) wait_for_lock: Duration,
     pub(crate) segment_bytes: u64,

@@ -13,7 +13,7 @@ use crate::reservation::free_list::Retention;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// The memory for stored keys, if no setting says more or less.
-const KEY_MEMORY: u64 = 1 << 30;
+pub(super) const KEY_MEMORY: u64 = 1 << 30;
 
 /// What an engine does that has no room for one more idempotency key ([`Limits::when_full`]), or
 /// for one more finished record ([`Limits::records_when_full`]).
@@ -48,9 +48,9 @@ pub enum WhenFull {
 pub struct Limits {
     pub(in crate::engine) longest_ttl: Duration,
     /// `None`: the longest time to live, or a day if that is longer.
-    longest_total: Option<Duration>,
+    pub(super) longest_total: Option<Duration>,
     pub(in crate::engine) max_reservations: u32,
-    max_allowances: u32,
+    pub(super) max_allowances: u32,
     pub(in crate::engine) max_basket_lines: usize,
     pub(in crate::engine) text: TextLimits,
     pub(in crate::engine) retention: Retention,

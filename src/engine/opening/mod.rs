@@ -3,6 +3,8 @@
 
 pub(super) mod assembly;
 pub(super) mod builder;
+#[cfg(feature = "serde")]
+pub(super) mod config;
 pub(super) mod limits;
 #[cfg(feature = "journal")]
 pub(super) mod open;

@@ -13,15 +13,27 @@ use crate::base::quantity::MAX_UNITS;
 /// # Ok::<(), stockade::BuildError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
 #[must_use]
 pub struct WarehouseSpec {
     pub(in crate::engine) name: String,
+    #[cfg_attr(feature = "serde", serde(default = "largest"))]
     pub(in crate::engine) capacity: u32,
+    #[cfg_attr(feature = "serde", serde(default))]
     pub(in crate::engine) threshold: Option<u32>,
     /// Already in the journal with the same capacity and threshold: write no `WarehouseDefined`.
+    #[cfg_attr(feature = "serde", serde(skip))]
     pub(in crate::engine) recorded: bool,
     /// What the journal says is in force; overrides `capacity` and `threshold`.
+    #[cfg_attr(feature = "serde", serde(skip))]
     pub(in crate::engine) standing: Option<StandingSettings>,
+}
+
+/// Where no capacity is given, the warehouse has that of [`WarehouseSpec::new`].
+#[cfg(feature = "serde")]
+fn largest() -> u32 {
+    WarehouseSpec::new("").capacity
 }
 
 /// Settings of a warehouse that were changed at run time, or else are the builder's.

@@ -139,6 +139,12 @@ impl JournalRetention {
         self
     }
 
+    /// The bytes and the age of [`max_consumer_lag`](Self::max_consumer_lag).
+    #[cfg(feature = "serde")]
+    pub(crate) fn consumer_lag(&self) -> (u64, Duration) {
+        (self.consumer_lag.bytes, self.consumer_lag.age)
+    }
+
     /// Whether segments are removed for good.
     pub(crate) fn removes(&self) -> bool {
         matches!(self.old_segments, OldSegments::Remove)

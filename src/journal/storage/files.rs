@@ -14,7 +14,7 @@ use crate::journal::storage::{
 };
 
 /// Who may open the files by default: their owner.
-const OWNER_ONLY: u32 = 0o600;
+pub(crate) const OWNER_ONLY: u32 = 0o600;
 
 /// A [`Storage`] in a directory of the operating system. Clones share its lock.
 ///

@@ -13,7 +13,7 @@ use std::time::Duration;
 use clap::ValueEnum;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use serde::Serialize;
-use stockade::{Backpressure, BuildError, InventoryManager, JournalOptions};
+use stockade::{Backpressure, BuildError, Config, InventoryManager, JournalConfig, WarehouseSpec};
 use stockade_http::{Auth, HttpOptions, ServerLimits, Service, Tokens, Waits, serve};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -39,6 +39,10 @@ pub(crate) struct ServeArgs {
     /// The address to listen on. One that is no loopback address needs --tokens
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7070")]
     listen: SocketAddr,
+    /// Read the engine's settings from this file, in TOML: warehouses, limits, the journal and all
+    /// else that docs/config.toml lists. --warehouse and --journal then stand there
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["warehouses", "journal", "in_memory", "demo"])]
+    config: Option<PathBuf>,
     /// A warehouse; give it once for each. A journal's warehouses must all be named again
     #[arg(long = "warehouse", value_name = "NAME", default_value = "MAIN")]
     warehouses: Vec<String>,
@@ -130,7 +134,8 @@ async fn serve_until_told(args: &ServeArgs, output: Output) -> Result<Verdict, F
         Failure::run(format_args!("{} can't be listened on", args.listen), error)
     })?;
     let mut ends = Ends::new()?;
-    let manager = args.build()?;
+    let config = args.settings()?;
+    let manager = args.build(&config)?;
     let demo = args.demo.then(|| demo::start(&manager)).transpose()?;
     let mut options = HttpOptions::default();
     options.waits = match args.durable {
@@ -144,7 +149,7 @@ async fn serve_until_told(args: &ServeArgs, output: Output) -> Result<Verdict, F
     stockade::describe_metrics();
     let service = Service::new(manager.clone(), auth.clone(), options);
     let address = listener.local_addr().unwrap_or(args.listen);
-    output.show(&args.started(&manager, address, &auth))?;
+    output.show(&started(&config, &manager, address, &auth))?;
     info!(%address, "serving");
     let served = serve(listener, service, ServerLimits::default(), ends.told(args, &auth));
     let cut = served.await.map_err(|error| Failure::run("the service failed", error))?;
@@ -182,35 +187,63 @@ impl ServeArgs {
             .map_err(|wrong| Failure::file(file, wrong.line as u64, wrong.problem))
     }
 
-    fn has_journal(&self) -> bool {
-        !self.in_memory && !self.demo
+    /// The settings: those of the file, or what stands for them on the command line.
+    fn settings(&self) -> Result<Config, Failure> {
+        let Some(file) = &self.config else {
+            let mut config = Config::default();
+            config.warehouses =
+                self.warehouses.iter().map(|it| WarehouseSpec::new(&**it)).collect();
+            // A call that would have to wait for the queue is answered at once: it may try again.
+            config.backpressure = Backpressure::Refuse;
+            if !self.in_memory && !self.demo {
+                let mut journal = JournalConfig::new(&self.journal);
+                journal.wait_for_lock = LOCK;
+                config.journal = Some(journal);
+            }
+            return Ok(config);
+        };
+        let wrong = |problem: String| Failure::file(file, None, problem);
+        let text = fs::read_to_string(file).map_err(|error| wrong(error.to_string()))?;
+        let config: Config = toml::from_str(&text).map_err(|error| {
+            let line = error.span().map(|span| text[..span.start].lines().count().max(1) as u64);
+            // Its own text repeats the line, in which a secret may stand by mistake.
+            Failure::file(file, line, error.message())
+        })?;
+        if config.backpressure == Backpressure::Wait {
+            let refused = "backpressure must be \"refuse\": a call that waits holds up the service";
+            return Err(wrong(refused.to_owned()));
+        }
+        Ok(config)
     }
 
-    fn build(&self) -> Result<InventoryManager, Failure> {
-        // A call that would have to wait for the queue is answered at once: it may try again.
-        let mut builder = InventoryManager::builder().backpressure(Backpressure::Refuse);
-        for warehouse in &self.warehouses {
-            builder = builder.warehouse(&**warehouse);
-        }
+    fn build(&self, config: &Config) -> Result<InventoryManager, Failure> {
+        let mut builder = config.builder();
         if let Some(file) = &self.secret {
             builder = builder.subject_secret(secret::of(file)?);
         }
-        if self.has_journal() {
-            builder = builder.journal(JournalOptions::directory(&self.journal).wait_for_lock(LOCK));
-        }
-        builder.build().map_err(|error| match error {
-            BuildError::Journal(error) => audit::failure(&self.journal, error),
-            error => Failure::run("the engine can't be built", error),
-        })
+        let manager = builder.build().map_err(|error| match (error, &config.journal) {
+            (BuildError::Journal(error), Some(journal)) => {
+                audit::failure(&journal.directory, error)
+            }
+            (error, _) => Failure::run("the engine can't be built", error),
+        })?;
+        let limits = config.define_limits(&manager);
+        limits.map_err(|error| Failure::run("the limits of the file can't be defined", error))?;
+        Ok(manager)
     }
+}
 
-    fn started(&self, manager: &InventoryManager, address: SocketAddr, auth: &Auth) -> Started {
-        Started {
-            listening: format!("http://{address}"),
-            journal: self.has_journal().then(|| path(&self.journal).to_string()),
-            found: manager.recovery_report().map_or(0, |report| report.entries),
-            tokens: auth.known(),
-        }
+fn started(
+    config: &Config,
+    manager: &InventoryManager,
+    address: SocketAddr,
+    auth: &Auth,
+) -> Started {
+    Started {
+        listening: format!("http://{address}"),
+        journal: config.journal.as_ref().map(|journal| path(&journal.directory).to_string()),
+        found: manager.recovery_report().map_or(0, |report| report.entries),
+        tokens: auth.known(),
     }
 }
 

@@ -36,7 +36,11 @@ impl Service {
     /// Starts it, and waits until it says that it listens.
     fn start(arguments: &[&str]) -> Self {
         let all = [&["serve", "--listen", "127.0.0.1:0", "--warehouse", "SF", "--json"], arguments];
-        let mut command = stockade(&all.concat());
+        Self::run(&all.concat())
+    }
+
+    fn run(arguments: &[&str]) -> Self {
+        let mut command = stockade(arguments);
         let mut process =
             command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
         let mut stdout = BufReader::new(process.stdout.take().expect("a pipe"));
@@ -200,6 +204,37 @@ fn what_can_not_be_served_is_said_in_one_line() {
     taken.kill();
     let wrong = run(&["token", "two words", "--role", "sell"]);
     assert_eq!(wrong.status.code(), Some(2), "{}", text(&wrong.stderr));
+}
+
+#[test]
+fn settings_come_from_a_file() {
+    let place = folder("serve-config");
+    fs::create_dir_all(&place).expect("a folder");
+    let file = format!("{place}/stockade.toml");
+    let settings = |more: &str| {
+        let journal = format!("{place}/journal");
+        let text = format!(
+            "backpressure = \"refuse\"\n{more}\n[[warehouses]]\nname = \"SF\"\ncapacity = 5\n\
+             [journal]\ndirectory = \"{journal}\"\n"
+        );
+        fs::write(&file, text).expect("a file");
+    };
+    settings("");
+    let arguments = ["serve", "--listen", "127.0.0.1:0", "--json", "--config", &file];
+    let service = Service::run(&arguments);
+    let add = json!({ "quantity": 6, "source": "S" });
+    let full = service.client().post(&format!("{SHOE}/add"), None, &add).expect("an answer");
+    assert_eq!((full.status, full.body["figures"]["room"].as_u64()), (409, Some(5)), "{full:?}");
+    assert_eq!(service.end().0, Some(0));
+    assert_eq!(result_of(&["audit", "verify", &format!("{place}/journal")])["closed"], true);
+    settings("subject_secret = \"hush\"");
+    let wrong = run(&arguments);
+    let told = text(&wrong.stderr);
+    assert_eq!(wrong.status.code(), Some(2), "{told}");
+    assert!(
+        told.contains("subject_secret") && told.contains("line 2") && !told.contains("hush"),
+        "{told}"
+    );
 }
 
 #[test]
