@@ -205,7 +205,7 @@ impl ServeArgs {
         let wrong = |problem: String| Failure::file(file, None, problem);
         let text = fs::read_to_string(file).map_err(|error| wrong(error.to_string()))?;
         let config: Config = toml::from_str(&text).map_err(|error| {
-            let line = error.span().map(|span| text[..span.start].lines().count().max(1) as u64);
+            let line = error.span().map(|span| text[..span.start].matches('\n').count() as u64 + 1);
             // Its own text repeats the line, in which a secret may stand by mistake.
             Failure::file(file, line, error.message())
         })?;
