@@ -11,6 +11,9 @@
 #                                      they are not run again without a bug. So nobody looks
 #                                      whether a test lacks something in the copy; run it without
 #                                      this now and then
+#   loom-tests/planted.sh --all-is-green --share 1/3
+#                                      the bugs with the numbers 1, 4, 7, ... of their list: for a
+#                                      CI run that has no time for all
 #   loom-tests/planted.sh --check      plants nothing: does each patch apply, and has each bug its
 #                                      rows and its patch?
 set -u -o pipefail
@@ -59,7 +62,9 @@ cargo_command() { # kind, where, green or red
 # kind, bug, where, test: one row a line. Models are one program, and their tests bear the file's
 # name in front. Tests that are quick to build are a kind of their own, for a lane of their own.
 rows() {
-    sed 's/#.*//' "$here/planted.txt" | awk 'NF {
+    sed 's/#.*//' "$here/planted.txt" | awk -v share="${share-}" 'BEGIN { split(share, part, "/") } NF {
+        if (!($2 in number)) number[$2] = count++
+        if (share != "" && number[$2] % part[2] != part[1]) next
         kind = ($1 == "test" && $3 != "journal" && $3 != "lib") ? "quick" : $1
         print kind, $2, ($1 == "loom" ? "models" : $3), ($1 == "loom" ? $3 "::" : "") $4
     }'
@@ -190,6 +195,12 @@ check_patches || exit 1
 [ "${1-}" != --check ] || { patches | wc -l | sed 's/$/ planted bugs: each applies, and has its rows/' && exit; }
 all_is_green=
 [ "${1-}" != --all-is-green ] || { all_is_green=yes && shift; }
+share=
+if [ "${1-}" = --share ]; then
+    [[ "${2-}" =~ ^[0-9]+/[1-9][0-9]*$ ]] || { echo "--share takes K/N, not '${2-}'" && exit 1; }
+    share=$2
+    shift 2
+fi
 asked="$*"
 for bug in "$@"; do
     [ -e "$here/planted/$bug.patch" ] || { echo "no such bug in planted.txt: $bug" && exit 1; }
