@@ -25,6 +25,7 @@
 
 mod auth;
 mod call;
+mod options;
 mod origin;
 mod problem;
 mod routes;
@@ -34,6 +35,6 @@ mod status;
 
 pub use auth::Auth;
 pub use auth::tokens::{InvalidTokens, NewToken, Role, Tokens};
-pub use routes::{HttpOptions, openapi, router, router_with};
+pub use options::{HttpOptions, Waits};
+pub use routes::{openapi, router, router_with};
 pub use server::{ServerLimits, Service, serve};
-pub use shop::Waits;

@@ -17,7 +17,8 @@ use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
 use crate::auth::Auth;
-use crate::routes::{HttpOptions, router_that_closes};
+use crate::options::HttpOptions;
+use crate::routes::router_that_closes;
 use crate::shop::Closing;
 
 /// What a server takes at a time.

@@ -6,35 +6,8 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use stockade::{InventoryManager, OperationKind};
 use tokio::sync::{Semaphore, watch};
 
+use crate::options::{HttpOptions, Waits};
 use crate::problem::Problem;
-use crate::routes::HttpOptions;
-
-/// Which answers wait until their record is on the disk. A request can ask for another one by the
-/// header `Stockade-Durability: buffered` or `synced`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Waits {
-    /// None does. A killed process can lose the last milliseconds, a power cut the last interval of
-    /// the journal.
-    Buffered,
-    /// All but those to holds do: a lost hold costs a buyer a second try, a lost sale costs more.
-    #[default]
-    AllButHolds,
-    /// All do.
-    All,
-}
-
-impl Waits {
-    fn for_kind(self, kind: OperationKind) -> bool {
-        match self {
-            Self::Buffered => false,
-            Self::AllButHolds => !matches!(
-                kind,
-                OperationKind::Reserve | OperationKind::Release | OperationKind::Extend
-            ),
-            Self::All => true,
-        }
-    }
-}
 
 /// Tells streams that the service ends.
 #[derive(Clone, Debug)]

@@ -9,13 +9,10 @@ mod operate;
 mod stock;
 mod transfers;
 
-use std::time::Duration;
-
 use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
 use axum::middleware::from_fn_with_state;
 use axum::{Json, Router};
-use metrics_exporter_prometheus::PrometheusHandle;
 use stockade::InventoryManager;
 use tower_http::timeout::TimeoutLayer;
 use utoipa::OpenApi;
@@ -26,39 +23,9 @@ use utoipa_axum::routes;
 
 use crate::auth::tokens::Role;
 use crate::auth::{Auth, Gate, guard, refuse_forged};
+use crate::options::HttpOptions;
 use crate::problem::{Details, Problem};
-use crate::shop::{Closing, Shop, Waits};
-
-/// How the routes behave.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct HttpOptions {
-    /// Which answers wait for the disk. Default: all but those to holds.
-    pub waits: Waits,
-    /// The largest body, in bytes; a longer one is answered with 413. Default: 256 KiB.
-    pub body_bytes: usize,
-    /// How long a request may take, its body included, until its answer begins. Default: 30 s.
-    /// What was applied by then stays applied: send it again with the same key.
-    pub longest_request: Duration,
-    /// How many streams of events may be open. Default: 64.
-    pub streams: usize,
-    /// The recorder of the process, if `/metrics` is to be there: what it knows is told, with the
-    /// engine's figures as of the request ([`stockade::describe_metrics`] names them). Default:
-    /// none.
-    pub metrics: Option<PrometheusHandle>,
-}
-
-impl Default for HttpOptions {
-    fn default() -> Self {
-        Self {
-            waits: Waits::default(),
-            body_bytes: 256 << 10,
-            longest_request: Duration::from_secs(30),
-            streams: 64,
-            metrics: None,
-        }
-    }
-}
+use crate::shop::{Closing, Shop};
 
 #[derive(OpenApi)]
 #[openapi(
