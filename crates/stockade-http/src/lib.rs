@@ -3,7 +3,7 @@
 //! [`router`] makes an axum router of a manager. Mount it in a server of your own, or let
 //! [`serve`] run it with limits on connections, headers and time. The OpenAPI document is at
 //! `/openapi.json`; a refusal is `application/problem+json` with the error's stable code and its
-//! numbers ([`docs/http.md`](https://github.com/stockade/stockade/blob/main/docs/http.md)).
+//! numbers (`docs/http.md`).
 //!
 //! No handler waits for the disk in a thread of the runtime. Where an answer is to be durable, it
 //! is awaited. Build the manager with [`Backpressure::Refuse`](stockade::Backpressure::Refuse):

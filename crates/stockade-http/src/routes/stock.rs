@@ -70,7 +70,7 @@ pub(crate) async fn levels(
     Ok(Json(levels.collect()))
 }
 
-/// A product's units, summed over all warehouses at one instant.
+/// A product's units, summed over all warehouses.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct TotalsBody {
     available: u64,
