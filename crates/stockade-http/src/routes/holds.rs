@@ -38,20 +38,21 @@ pub(crate) struct Buyer {
 }
 
 impl Buyer {
-    /// Adds all this to a request, unless its caller may not.
-    fn of<'a>(
-        &self,
-        request: Request<'a>,
-        options: &CallOptions,
-    ) -> Result<HoldRequest<'a>, Problem> {
+    /// Whether the caller may ask for all this. Returns the owner, who is read from text.
+    fn checked(&self, options: &CallOptions) -> Result<Option<Owner>, Problem> {
         let passes = !self.pass_limits.is_empty() || self.pass_safety_stock.is_some();
         if passes && !options.caller.role.includes(Role::Operate) {
             let detail = "to pass a limit or the safety stock needs the role operate";
             return Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", detail));
         }
+        self.owner.as_deref().map(parsed).transpose()
+    }
+
+    /// Adds all this to a request that was checked.
+    fn of<'a>(&self, request: Request<'a>, owner: Option<Owner>) -> HoldRequest<'a> {
         let mut hold = HoldRequest::from(request);
-        if let Some(owner) = &self.owner {
-            hold = hold.owner(parsed::<Owner>(owner)?);
+        if let Some(owner) = owner {
+            hold = hold.owner(owner);
         }
         for (kind, id) in &self.subjects {
             hold = hold.subject(kind, id);
@@ -62,7 +63,7 @@ impl Buyer {
         if let Some(reason) = &self.pass_safety_stock {
             hold = hold.pass_safety_stock(reason);
         }
-        Ok(if self.keep_until_shipped { hold.keep_until_shipped() } else { hold })
+        if self.keep_until_shipped { hold.keep_until_shipped() } else { hold }
     }
 }
 
@@ -92,31 +93,24 @@ pub(crate) async fn hold(
     Body(body): Body<NewHold>,
 ) -> Result<(StatusCode, Json<Made>), Problem> {
     let ttl = millis(body.ttl_ms);
-    // Whether the caller may do this is settled before the call.
-    drop(body.buyer.of(shop.manager.request(), &options)?);
+    let owner = body.buyer.checked(&options)?;
     let id = match &*body.lines {
         [line] => {
             let place = (&*line.warehouse, &*line.product);
             let operation = |request: Request<'_>| {
-                taken(&body.buyer, request, &options).reserve(place, line.quantity, ttl)
+                body.buyer.of(request, owner).reserve(place, line.quantity, ttl)
             };
             shop.call(options.about(OperationKind::Reserve, None, &body.notes), operation).await?
         }
         lines => {
             let lines = basket(lines);
             let operation = |request: Request<'_>| -> Result<ReservationId, BasketError> {
-                taken(&body.buyer, request, &options).reserve_basket(&lines, ttl)
+                body.buyer.of(request, owner).reserve_basket(&lines, ttl)
             };
             shop.call(options.about(OperationKind::Reserve, None, &body.notes), operation).await?
         }
     };
     Ok((StatusCode::CREATED, Json(Made { id })))
-}
-
-/// The request with what was checked before.
-fn taken<'a>(buyer: &Buyer, request: Request<'a>, options: &CallOptions) -> HoldRequest<'a> {
-    let plain = HoldRequest::from(request.clone());
-    buyer.of(request, options).unwrap_or(plain)
 }
 
 /// Units to sell at once.
@@ -140,11 +134,10 @@ pub(crate) async fn sell(
     options: CallOptions,
     Body(body): Body<NewSale>,
 ) -> Result<(StatusCode, Json<Made>), Problem> {
-    drop(body.buyer.of(shop.manager.request(), &options)?);
+    let owner = body.buyer.checked(&options)?;
     let place = (&*body.line.warehouse, &*body.line.product);
-    let operation = |request: Request<'_>| {
-        taken(&body.buyer, request, &options).sell(place, body.line.quantity)
-    };
+    let operation =
+        |request: Request<'_>| body.buyer.of(request, owner).sell(place, body.line.quantity);
     let id = shop.call(options.about(OperationKind::Sell, None, &body.notes), operation).await?;
     Ok((StatusCode::CREATED, Json(Made { id })))
 }
