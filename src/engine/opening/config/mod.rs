@@ -204,10 +204,8 @@ mod tests {
         let Builder { warehouses, limits, backpressure, durabilities, .. } = builder;
         let switches = (builder.sweeper, builder.threads, builder.index_holders);
         let absent = (builder.sink.is_none(), builder.listeners.len(), builder.journal.is_none());
-        format!(
-            "{warehouses:?} {limits:?} {backpressure:?} {durabilities:?} {switches:?} {absent:?} {:?}",
-            builder.subject_secret
-        )
+        let rest = (switches, absent, builder.subject_secret);
+        format!("{warehouses:?} {limits:?} {backpressure:?} {durabilities:?} {rest:?}")
     }
 
     #[test]
