@@ -15,7 +15,8 @@ use metrics::{
 };
 use stockade::testing::SimulatedDisk;
 use stockade::{
-    AdjustmentType, EventType, IdempotencyKey, InventoryManager, Release, describe_metrics,
+    AdjustmentType, EventType, IdempotencyKey, InventoryManager, LimitRule, Release,
+    describe_metrics,
 };
 
 /// Keeps what it is told: series with their values, and descriptions.
@@ -222,6 +223,26 @@ fn each_figure_has_its_value() {
 }
 
 #[test]
+fn each_cause_of_a_refusal_has_its_counter() {
+    let told = Told::default();
+    let manager = quiet(&clock()).build().expect("an engine");
+    manager.add_stock(LAPTOPS, 10, "SUPPLIER").expect("room");
+    manager.define_limit(LimitRule::by_level("cap", 4).products([LAPTOPS.1])).expect("a limit");
+    manager.reserve(LAPTOPS, 5, LONG).expect_err("over the limit");
+    for _ in 0..2 {
+        manager.reserve(LAPTOPS, 11, LONG).expect_err("too few");
+    }
+    manager.suspend(LAPTOPS.0).expect("a warehouse");
+    for _ in 0..3 {
+        manager.reserve(LAPTOPS, 1, LONG).expect_err("suspended");
+    }
+    told.publish(&manager);
+    let causes = ["limited", "insufficient", "suspended", "full", "unavailable"];
+    let refused = causes.map(|it| told.counter(&format!("stockade_refusals_total{{cause={it}}}")));
+    assert_eq!(refused, [1, 2, 3, 0, 0]);
+}
+
+#[test]
 fn the_journals_figures_have_their_values() {
     let (told, disk) = (Told::default(), SimulatedDisk::new());
     let manager = on(&disk);
@@ -286,6 +307,7 @@ fn a_disk_that_fails_shows_as_not_ready() {
     manager.run_until_idle();
     told.publish(&manager);
     assert_eq!(told.gauge("stockade_ready"), 1.0);
+    assert_eq!(told.counter("stockade_journal_sync_failures_total"), 1, "it is over, and counts");
     assert_eq!(told.gauge("stockade_journal_unsynced_entries"), 0.0);
 }
 

@@ -41,6 +41,7 @@ fn an_auditor_that_has_died_shows_in_health_and_stops_nobody() {
         manager.add_stock(("SF", "LAPTOP"), 1, "SUPPLIER").expect("room");
         manager.flush().wait().expect("a disk that works");
     }
+    assert!(manager.stats().journal.audit_failed);
     // What it has added up half-way is believed by nobody.
     assert!(manager.verify().is_err());
     assert!(manager.shutdown(Duration::from_secs(60)).is_clean());
