@@ -104,6 +104,8 @@ pub use audit::flush::Flush;
 pub use audit::log::{AuditFilter, AuditLog, AuditPage, Redacted};
 pub use audit::queue::Backpressure;
 pub use audit::sink::{AuditBatch, AuditSink, SinkError};
+#[cfg(feature = "metrics")]
+#[cfg_attr(docsrs, doc(cfg(feature = "metrics")))]
 pub use audit::tally::EntryCounts;
 pub use base::clock::{Clock, ClockApart, ManualClock, SystemClock, Timestamp};
 pub use base::error::{

@@ -23,6 +23,7 @@ pub(crate) mod record;
 pub(crate) mod record_builder;
 pub(crate) mod recorder;
 pub(crate) mod sink;
+#[cfg(feature = "metrics")]
 pub(crate) mod tally;
 pub(crate) mod tickets;
 pub(crate) mod view;

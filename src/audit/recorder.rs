@@ -14,6 +14,7 @@ use crate::audit::record::{ITEM_WORDS, PlainEntry, RecordBuf};
 use crate::audit::ring::Beside;
 use crate::audit::short_record::{Extras, ROW_WORDS};
 use crate::audit::sink::AuditSink;
+#[cfg(feature = "metrics")]
 use crate::audit::tally::EntryTally;
 use crate::audit::tickets::Tickets;
 use crate::audit::view::Names;
@@ -66,6 +67,7 @@ pub(crate) struct Recorder {
     pub(crate) memory: Arc<MemoryLog>,
     pub(crate) names: Arc<dyn Names>,
     /// What the writer has written.
+    #[cfg(feature = "metrics")]
     pub(crate) tally: EntryTally,
     /// Records that the writer took from the queue and the sink has not taken yet. Relaxed: a
     /// figure.
@@ -105,6 +107,7 @@ impl Recorder {
             tickets: Tickets::new(&settings.wakers),
             memory: Arc::new(MemoryLog::new(settings.retained, settings.opened_at)),
             names,
+            #[cfg(feature = "metrics")]
             tally: EntryTally::new(),
             held: AtomicU64::new(0),
             wakers: Arc::clone(&settings.wakers),

@@ -1,6 +1,7 @@
 //! The figures of an engine for the recorder of the `metrics` crate.
 //!
-//! Nothing is counted for it: it reads [`Stats`], and so no call pays for it.
+//! No call pays for it: it reads [`Stats`]. Only the audit writer counts something for it, entries
+//! by type.
 
 use std::time::Duration;
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+#[cfg(feature = "metrics")]
 use crate::audit::tally::EntryCounts;
 use crate::base::error::NotStarted;
 #[cfg(feature = "serde")]
@@ -26,6 +27,8 @@ pub struct Stats {
     /// sink.
     pub unwritten: u64,
     /// How many entries were written since the engine was opened, by type.
+    #[cfg(feature = "metrics")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "metrics")))]
     pub written: EntryCounts,
     /// Entries in the audit log in memory.
     pub audit_kept: u64,
@@ -232,6 +235,7 @@ impl Engine {
             queue_waits: waits.waited + waits.pressed,
             queue_refusals: waits.refused,
             unwritten: self.recorder.unwritten(),
+            #[cfg(feature = "metrics")]
             written: self.recorder.tally.counts(),
             audit_kept: log.len(),
             audit_evicted: log.evicted(),
